@@ -1,0 +1,115 @@
+"""Errors as HTTP answers: one shape, `{"success": false, "error": "…", "code": "…"}`."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from shared.errors import DependencyDown, JobNotFound
+
+log = structlog.get_logger(__name__)
+
+RETRY_AFTER_S = 5
+
+
+class ApiError(Exception):
+    """A request that cannot be served, for a reason the caller can act on."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        details: list[dict[str, Any]] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.details = details
+        self.headers = dict(headers or {})
+
+
+def error_response(
+    status: int,
+    code: str,
+    message: str,
+    *,
+    details: list[dict[str, Any]] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    """Return an error in the one shape all errors have."""
+    body: dict[str, Any] = {"success": False, "error": message, "code": code}
+    if details:
+        body["details"] = details
+    return JSONResponse(body, status, headers=dict(headers or {}))
+
+
+def unavailable(dependency: str, problem: str) -> JSONResponse:
+    """Return 503 with `Retry-After`: something we depend on does not answer."""
+    return error_response(
+        503,
+        f"{dependency}_unavailable",
+        f"{problem}; try again in {RETRY_AFTER_S} s",
+        headers={"Retry-After": str(RETRY_AFTER_S)},
+    )
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Make every exception an answer in the one shape; nothing answers with a stack trace."""
+
+    @app.exception_handler(ApiError)
+    async def _api_error(_request: Request, error: ApiError) -> JSONResponse:
+        return error_response(error.status, error.code, error.message, details=error.details, headers=error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def _bad_input(_request: Request, error: RequestValidationError) -> JSONResponse:
+        details = [_detail(item) for item in error.errors()]
+        first = details[0]
+        message = f"{first['field']}: {first['message']}" if first["field"] else first["message"]
+        return error_response(400, "invalid_request", message, details=details)
+
+    @app.exception_handler(HTTPException)
+    async def _http(_request: Request, error: HTTPException) -> JSONResponse:
+        phrase = HTTPStatus(error.status_code).phrase
+        code = phrase.lower().replace(" ", "_").replace("-", "_")
+        return error_response(error.status_code, code, str(error.detail) or phrase, headers=error.headers)
+
+    @app.exception_handler(JobNotFound)
+    async def _no_job(_request: Request, error: JobNotFound) -> JSONResponse:
+        return error_response(404, "job_not_found", f"Job not found: {error.job_id}")
+
+    @app.exception_handler(DependencyDown)
+    async def _down(request: Request, error: DependencyDown) -> JSONResponse:
+        log.warning("dependency down", path=request.url.path, dependency=error.dependency, problem=str(error))
+        return unavailable(error.dependency, f"The {error.dependency} is not available")
+
+    @app.exception_handler(Exception)
+    async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+        log.error("request failed unexpectedly", path=request.url.path, exc_info=error)
+        return error_response(500, "internal", "Internal error; the log has the details")
+
+
+def _detail(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return one problem of a request in words a caller understands."""
+    place = [str(part) for part in item.get("loc", ()) if part != "body"]
+    kind, message = item.get("type", ""), str(item.get("msg", "invalid"))
+    context = item.get("ctx") or {}
+    if kind == "json_invalid":
+        return {"field": "", "message": f"the body is not valid JSON: {context.get('error', 'cannot be parsed')}"}
+    if kind == "missing" and not place:
+        return {"field": "", "message": "a JSON body is required"}
+    if kind == "missing":
+        message = "is required"
+    elif kind == "extra_forbidden":
+        message = "is not a known field"
+    elif kind == "model_attributes_type" or (not place and kind.endswith("_type")):
+        message = "the body must be a JSON object, sent as application/json"
+    return {"field": ".".join(place), "message": message.removeprefix("Value error, ")}

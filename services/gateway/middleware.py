@@ -1,0 +1,112 @@
+"""What happens to every request before a route sees it: size and charset checks, metrics. Pure ASGI."""
+
+from time import perf_counter
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.gateway.errors import error_response
+from shared import metrics
+
+MAX_BODY_BYTES = 1024 * 1024
+MAX_CALLBACK_BYTES = 256 * 1024
+CALLBACK_PATH = "/api/callback/sora"
+
+
+class BodyGuard:
+    """Refuses bodies that are too large or not UTF-8, and hands the others on whole."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        limit = MAX_CALLBACK_BYTES if scope["path"] == CALLBACK_PATH else MAX_BODY_BYTES
+        refusal = _refused_by_headers(request, limit)
+        body = bytearray()
+        while refusal is None:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            body += message.get("body", b"")
+            if len(body) > limit:
+                refusal = _too_large(limit)
+            elif not message.get("more_body", False):
+                break
+        if refusal is None and not _is_utf8(body):
+            refusal = error_response(400, "invalid_request", "the body is not UTF-8 text")
+        if refusal is not None:
+            await refusal(scope, receive, send)
+            return
+        await self._app(scope, _replay(bytes(body), receive), send)
+
+
+def _refused_by_headers(request: Request, limit: int) -> Response | None:
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > limit:
+        return _too_large(limit)
+    for parameter in request.headers.get("content-type", "").split(";")[1:]:
+        name, _, value = parameter.partition("=")
+        charset = value.strip().strip('"').lower()
+        if name.strip().lower() == "charset" and charset not in ("utf-8", "utf8", "us-ascii"):
+            return error_response(400, "unsupported_charset", "the body must be JSON in UTF-8")
+    return None
+
+
+def _too_large(limit: int) -> Response:
+    return error_response(
+        413, "body_too_large", f"the body is larger than {limit // 1024} KiB", headers={"Connection": "close"}
+    )
+
+
+def _is_utf8(body: bytearray) -> bool:
+    try:
+        body.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    sent = False
+
+    async def again() -> Message:
+        nonlocal sent
+        if sent:
+            return await receive()
+        sent = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again
+
+
+class HttpMetrics:
+    """Counts and times requests by route (never by path: paths hold ids)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, status = perf_counter(), 500
+
+        async def note(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, note)
+        finally:
+            route = getattr(scope.get("route"), "path", "unmatched")
+            metrics.HTTP_REQUESTS.labels(scope["method"], route, str(status)).inc()
+            metrics.HTTP_DURATION.labels(scope["method"], route).observe(perf_counter() - started)

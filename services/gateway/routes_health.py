@@ -1,0 +1,43 @@
+"""Whether the service lives, is ready, and its metrics."""
+
+from typing import Any
+
+from fastapi import APIRouter, Response
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from services.gateway.state import State
+from shared.clock import iso
+from shared.readiness import readiness
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/api/health", operation_id="health")
+async def health(state: State) -> dict[str, Any]:
+    """Say that the API is running, in the original's words."""
+    return {
+        "success": True,
+        "message": "API is running",
+        "mode": "async-callback",
+        "timestamp": iso(state.context.clock()),
+    }
+
+
+@router.get("/healthz", operation_id="alive")
+async def alive() -> dict[str, str]:
+    """Say that this process is alive. Depends on nothing outside."""
+    return {"status": "alive"}
+
+
+@router.get("/readyz", operation_id="ready", response_model=None)
+async def ready(state: State) -> JSONResponse:
+    """Say whether broker, store and artifacts answer, each by name."""
+    found = await readiness(state.bus, state.context.store, state.context.artifacts)
+    return JSONResponse(found.as_dict(), 200 if found.ok else 503)
+
+
+@router.get("/metrics", operation_id="metrics", include_in_schema=False)
+async def metrics_page() -> Response:
+    """Return Prometheus metrics."""
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,85 @@
+"""Films, clips and posters by signed, expiring link; Airtable fetches from here."""
+
+import re
+from dataclasses import dataclass
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response, StreamingResponse
+
+from services.gateway.errors import ApiError
+from services.gateway.state import State
+from shared.tokens import BadToken
+
+router = APIRouter(tags=["media"])
+
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_TYPES = {".mp4": "video/mp4", ".jpg": "image/jpeg"}
+
+
+@dataclass(frozen=True, slots=True)
+class ByteRange:
+    """Bytes `start` up to but not including `end`."""
+
+    start: int
+    end: int
+
+
+def parse_range(header: str | None, size: int) -> ByteRange | None:
+    """Return the range a `Range` header asks for, or None for the whole file (RFC 9110 §14).
+
+    Several ranges, or a form we do not know, count as no range.
+
+    Raises:
+        ValueError: the range lies outside the file.
+    """
+    match = _RANGE.fullmatch((header or "").strip())
+    if match is None or match.group(1) == match.group(2) == "":
+        return None
+    first, last = match.groups()
+    if first == "":
+        start, end = max(0, size - int(last)), size
+    else:
+        start, end = int(first), min(size, int(last) + 1) if last else size
+        if last and int(last) < int(first):
+            return None
+    if start >= end:
+        raise ValueError("the range lies outside the file")
+    return ByteRange(start, end)
+
+
+@router.api_route("/media/{token}/{name}", methods=["GET", "HEAD"], operation_id="getMedia", response_model=None)
+async def media(token: str, name: str, request: Request, state: State) -> Response:
+    """Serve an artifact, or a part of it."""
+    try:
+        key = state.signer.read_media_token(token, state.context.clock()).key
+    except BadToken as error:
+        raise ApiError(403, "bad_link", f"This link does not work: {error}") from error
+    stat = await state.context.artifacts.stat(key)
+    if stat is None:
+        raise ApiError(404, "not_found", "This file is not kept any more")
+    etag = f'"{stat.modified_at:x}-{stat.size_bytes:x}"'
+    filename = key.rpartition("/")[2]
+    headers = {
+        "Accept-Ranges": "bytes",
+        "ETag": etag,
+        "Cache-Control": "private, max-age=3600",
+        "Content-Disposition": f'inline; filename="{filename}"',
+        "X-Content-Type-Options": "nosniff",
+    }
+    if request.headers.get("if-none-match") == etag:
+        return Response(status_code=304, headers=headers)
+    wanted = request.headers.get("range") if request.headers.get("if-range", etag) == etag else None
+    try:
+        part = parse_range(wanted, stat.size_bytes)
+    except ValueError:
+        return Response(status_code=416, headers=headers | {"Content-Range": f"bytes */{stat.size_bytes}"})
+    whole = part or ByteRange(0, stat.size_bytes)
+    headers["Content-Length"] = str(whole.end - whole.start)
+    if part is not None:
+        headers["Content-Range"] = f"bytes {part.start}-{part.end - 1}/{stat.size_bytes}"
+    media_type = _TYPES.get(key[key.rfind(".") :], "application/octet-stream")
+    status = 206 if part is not None else 200
+    if request.method == "HEAD":
+        return Response(status_code=status, headers=headers, media_type=media_type)
+    content = state.context.artifacts.read(key, whole.start, whole.end)
+    return StreamingResponse(content, status_code=status, headers=headers, media_type=media_type)

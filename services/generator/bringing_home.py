@@ -1,0 +1,276 @@
+"""Looking at a clip's task and bringing its result home.
+
+A callback, a poll and a repeated message all lead here. Looking is free and needs no lease; only the download
+is exclusive. A clip is ready when its bytes are in the artifact store and decode as video.
+"""
+
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from services.generator.failures import backoff_ms, failed_again_at, failure_of
+from services.generator.file_sink import FileSink
+from services.generator.ordering import BREAKER_MS, DOWN
+from services.generator.provider.outcomes import (
+    Advice,
+    LookFailed,
+    LookOutcome,
+    ProviderFault,
+    TaskFailed,
+    TaskMissing,
+    TaskRunning,
+    TaskSucceeded,
+)
+from services.generator.provider.protocol import VideoProvider
+from services.generator.reporting import JobWriter
+from shared import metrics
+from shared.bus.protocol import Delivery, Retry
+from shared.context import Context
+from shared.events import VideoCallback
+from shared.fetch import Expired, Fetcher, FetchError
+from shared.job.clips import attempt_failed, begin_fetch, clip_home, order_taken, polled, release_clip, renew_clip
+from shared.job.model import Artifact, Attempt, Failure, Job, Stage
+from shared.leases import holding
+from shared.tokens import BadToken, ClipToken, Signer
+
+log = structlog.get_logger(__name__)
+
+LOOKS = "provider:looks"
+LOOKS_PER_SECOND = 10
+"""kie.ai allows 10 recordInfo requests per second and key."""
+MAX_FETCHES = 5
+MAX_ADDRESSES = 3
+MISSING_IS_NORMAL_MS = 60_000
+"""kie.ai may not know a task yet in the first minute of its life."""
+
+
+class ClipRejected(Exception):
+    """The downloaded bytes are not a usable video.
+
+    Attributes:
+        code: stable name of what is wrong.
+        retryable: whether another download may be better (a truncated file), as opposed to a useless result.
+    """
+
+    def __init__(self, code: str, message: str, *, retryable: bool) -> None:
+        super().__init__(message)
+        self.code = code
+        self.retryable = retryable
+
+
+class ClipCheck(Protocol):
+    """Decides whether a local file decodes as video, and measures it. Raises `ClipRejected`."""
+
+    async def __call__(self, path: Path, artifact: Artifact) -> Artifact:
+        """Return the artifact with its duration and size in pixels."""
+
+
+class BringingHome:
+    """Handles `video.callback`."""
+
+    def __init__(
+        self,
+        context: Context,
+        provider: VideoProvider,
+        writer: JobWriter,
+        signer: Signer,
+        fetcher: Fetcher,
+        check: ClipCheck,
+        work_dir: Path,
+    ) -> None:
+        self._context = context
+        self._provider = provider
+        self._writer = writer
+        self._signer = signer
+        self._fetcher = fetcher
+        self._check = check
+        self._work_dir = work_dir
+
+    async def on_video_callback(self, delivery: Delivery) -> None:
+        """Ask the provider about the clip's task and act on the answer."""
+        notice = VideoCallback.model_validate(delivery.event.data)
+        job = await self._context.store.get(delivery.event.subject)
+        clip = job.clip(notice.clip)
+        attempt = clip.attempt
+        if attempt is None or attempt.number != notice.attempt or not clip.in_flight:
+            return
+        task_id = attempt.task_id or notice.task_id
+        if task_id is None:
+            return
+        wait_ms = await self._context.store.take(LOOKS, LOOKS_PER_SECOND, 1000)
+        if wait_ms:
+            raise Retry(wait_ms / 1000, "the provider's limit on questions", counts=False)
+        outcome = await self._provider.look(task_id)
+        metrics.PROVIDER_REQUESTS.labels("look", type(outcome).__name__.lower()).inc()
+        if attempt.task_id is None:
+            if not self._is_ours(outcome, job, attempt, notice.clip):
+                log.warning("callback names a task that is not ours", clip=notice.clip, task=task_id)
+                return
+            found = partial(
+                order_taken,
+                number=notice.clip,
+                attempt_number=attempt.number,
+                task_id=task_id,
+                now=self._context.clock(),
+                policy=self._context.policy,
+            )
+            job = await self._writer.write(job, found)
+        await self._act(job, notice.clip, attempt.number, task_id, outcome)
+
+    def _is_ours(self, outcome: LookOutcome, job: Job, attempt: Attempt, number: int) -> bool:
+        """Whether the task was ordered with the callback address of this very attempt."""
+        url = getattr(outcome, "callback_url", None)
+        if not isinstance(url, str):
+            return False
+        try:
+            token = self._signer.read_callback_token(url.rpartition("t=")[2])
+        except BadToken:
+            return False
+        return token == ClipToken(job.id, number, attempt.number)
+
+    async def _act(self, job: Job, number: int, attempt_number: int, task_id: str, outcome: LookOutcome) -> None:
+        match outcome:
+            case TaskRunning(state=state):
+                await self._still_running(job, number, attempt_number, state)
+            case TaskMissing():
+                attempt = job.clip(number).attempt
+                age_ms = self._context.clock() - (attempt.submitted_at or 0 if attempt else 0)
+                if age_ms > MISSING_IS_NORMAL_MS:
+                    log.warning("the provider does not know the task", clip=number, task=task_id)
+                await self._still_running(job, number, attempt_number, "missing")
+            case LookFailed(error):
+                log.warning("the provider could not be asked", clip=number, code=error.code, problem=error.message)
+                wait_s = max(error.wait_s, self._context.policy.poll_every_ms / 1000)
+                await self._still_running(job, number, attempt_number, None, after_ms=round(wait_s * 1000))
+            case TaskFailed():
+                await self._task_failed(job, number, attempt_number, outcome)
+            case TaskSucceeded():
+                await self._bring_home(job, number, attempt_number, outcome)
+
+    async def _still_running(
+        self, job: Job, number: int, attempt_number: int, state: str | None, *, after_ms: int | None = None
+    ) -> None:
+        now = self._context.clock()
+        known = job.clip(number).attempt
+        shown = state if state is not None else (known.provider_state if known and known.provider_state else "unknown")
+        await self._writer.write(
+            job,
+            partial(
+                polled,
+                number=number,
+                attempt_number=attempt_number,
+                provider_state=shown,
+                next_poll_at=now + (after_ms or self._context.policy.poll_every_ms),
+                now=now,
+            ),
+        )
+
+    async def _task_failed(self, job: Job, number: int, attempt_number: int, outcome: TaskFailed) -> None:
+        now, clip, error = self._context.clock(), job.clip(number), outcome.error
+        assert clip.attempt is not None
+        if error.advice is Advice.NEXT_MODEL:
+            await self._context.store.put_mark(DOWN + clip.attempt.model, error.code, BREAKER_MS)
+        failed = partial(
+            attempt_failed,
+            number=number,
+            attempt_number=attempt_number,
+            failure=failure_of(error, clip),
+            again_at=failed_again_at(error, clip, outcome.credits, now, self._context.policy),
+            now=now,
+            credits_spent=outcome.credits,
+        )
+        await self._writer.write(job, failed)
+
+    async def _bring_home(self, job: Job, number: int, attempt_number: int, result: TaskSucceeded) -> None:
+        context, owner = self._context, self._context.new_owner()
+        begin = partial(begin_fetch, number=number, attempt_number=attempt_number, owner=owner)
+        job = await context.store.update(job.id, partial(begin, now=context.clock(), policy=context.policy))
+        problem: FetchError | ClipRejected
+        try:
+            artifact = await self._fetch(job, number, owner, result)
+        except (FetchError, ClipRejected) as error:
+            problem = error
+        except BaseException:
+            # Drained, or a dependency is down: whoever gets the message again need not wait for the lease.
+            await self._release(job, number, owner, again_at=context.clock(), problem=None)
+            raise
+        else:
+            home = partial(clip_home, number=number, attempt_number=attempt_number, owner=owner, artifact=artifact)
+            job_after = await self._writer.write(job, partial(home, credits_spent=result.credits, now=context.clock()))
+            attempt = job_after.clip(number).attempt
+            if result.credits and attempt is not None:
+                metrics.CREDITS_SPENT.labels(attempt.model).inc(result.credits)
+            return
+        await self._not_home(job, number, attempt_number, owner, result, problem)
+
+    async def _fetch(self, job: Job, number: int, owner: str, result: TaskSucceeded) -> Artifact:
+        """Download, check and store the clip while holding its lease."""
+        context = self._context
+        key = f"jobs/{job.id}/clip-{number}.mp4"
+        with tempfile.TemporaryDirectory(dir=self._work_dir, prefix="clip-") as folder:
+            async with FileSink(Path(folder) / "clip.mp4") as sink:
+                renewed_size = 0
+
+                async def renew() -> None:
+                    nonlocal renewed_size
+                    progress, renewed_size = sink.size > renewed_size, sink.size
+                    keep = partial(renew_clip, number=number, owner=owner, now=context.clock(), policy=context.policy)
+                    await context.store.update(job.id, partial(keep, progress=progress))
+
+                async with holding(renew, lease_ms=context.policy.lease_ms):
+                    await self._download(result, sink)
+                    artifact = await self._check(sink.path, Artifact(key=key, size_bytes=sink.size))
+                    await renew()  # a lost lease is noticed before the store is touched
+                    await context.artifacts.put_file(key, sink.path)
+        return artifact
+
+    async def _download(self, result: TaskSucceeded, sink: FileSink) -> None:
+        """Stream the first of the result's addresses that works into `sink`."""
+        problem: FetchError | None = None
+        for url in result.urls[:MAX_ADDRESSES]:
+            try:
+                await self._fetcher.download(url, sink)
+                return
+            except Expired as expired:
+                problem = expired
+            try:
+                await sink.rewind()
+                await self._fetcher.download(await self._provider.fresh_url(url), sink)
+                return
+            except (Expired, ProviderFault) as gone:
+                log.info("result has expired", problem=str(gone))
+                await sink.rewind()
+        assert problem is not None, "a succeeded task has at least one address"
+        raise problem
+
+    async def _not_home(
+        self,
+        job: Job,
+        number: int,
+        attempt_number: int,
+        owner: str,
+        result: TaskSucceeded,
+        problem: FetchError | ClipRejected,
+    ) -> None:
+        now, clip = self._context.clock(), job.clip(number)
+        log.warning("clip not brought home", clip=number, code=problem.code, problem=str(problem))
+        if problem.retryable and clip.fetches + 1 < MAX_FETCHES:
+            await self._release(job, number, owner, again_at=now + backoff_ms(clip.fetches), problem=str(problem))
+            return
+        failure = Failure(
+            stage=Stage.GENERATING,
+            code=problem.code,
+            message=f"Video {number} generation failed: its result cannot be used: {problem}",
+            retryable=problem.retryable,
+            clip=number,
+        )
+        # The result is paid for; ordering another one is for a person to decide.
+        failed = partial(attempt_failed, number=number, attempt_number=attempt_number, failure=failure, again_at=None)
+        await self._writer.write(job, partial(failed, now=now, credits_spent=result.credits))
+
+    async def _release(self, job: Job, number: int, owner: str, *, again_at: int, problem: str | None) -> None:
+        release = partial(release_clip, number=number, owner=owner, again_at=again_at, problem=problem)
+        await self._writer.write(job, partial(release, now=self._context.clock()))

@@ -1,0 +1,51 @@
+"""Choosing the model that makes a clip. Pure."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from services.generator.provider.models import UnsuitableModel, build_input, profile_of
+from services.generator.provider.outcomes import JsonValue
+from shared.job.model import AspectRatio, Clip, Failure, Stage
+
+NEXT_MODEL_CODES = frozenset({"model_paused", "model_unknown", "disabled", "invalid_input"})
+"""Failure codes after which this clip does not try the same model again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The model to order from, and its typed input."""
+
+    model: str
+    model_input: Mapping[str, JsonValue]
+
+
+def choose_model(clip: Clip, aspect: AspectRatio, models: Sequence[str], down: Collection[str]) -> Choice | Failure:
+    """Return the first model that is not down, has not turned this clip away and can make it.
+
+    Args:
+        clip: its `model`, if set, is the only one considered.
+        aspect: the film's shape.
+        models: `VIDEO_MODELS`, in order of preference.
+        down: models whose breaker is open.
+
+    Returns:
+        The choice, or why there is none.
+    """
+    turned_away = {
+        attempt.model
+        for attempt in clip.attempts
+        if attempt.failure is not None and attempt.failure.code in NEXT_MODEL_CODES
+    }
+    reasons: list[str] = []
+    code = "no_model"
+    for slug in (clip.model,) if clip.model else models:
+        if slug in down or slug in turned_away:
+            reasons.append(f"{slug} is paused, withdrawn or turned the clip away")
+            continue
+        try:
+            return Choice(slug, build_input(profile_of(slug), clip.prompt, aspect, clip.duration_s))
+        except UnsuitableModel as unsuitable:
+            reasons.append(str(unsuitable))
+            code = unsuitable.code
+    message = f"Video {clip.number} generation failed: no model takes it: {'; '.join(reasons)}"
+    return Failure(stage=Stage.GENERATING, code=code, message=message, retryable=True, clip=clip.number)

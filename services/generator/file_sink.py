@@ -1,0 +1,40 @@
+"""A local file that a download is streamed into."""
+
+import asyncio
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+
+class FileSink:
+    """Sink of `shared.fetch` on a file; use as an async context manager. Disk access runs in threads."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.size = 0
+
+    async def __aenter__(self) -> Self:
+        """Create (or empty) the file."""
+        self._file = await asyncio.to_thread(self.path.open, "wb")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the file."""
+        await asyncio.to_thread(self._file.close)
+
+    async def write(self, data: bytes) -> None:
+        """Append bytes."""
+        await asyncio.to_thread(self._file.write, data)
+        self.size += len(data)
+
+    async def rewind(self) -> None:
+        """Forget what was written: the download starts over."""
+
+        def empty() -> None:
+            self._file.seek(0)
+            self._file.truncate()
+
+        await asyncio.to_thread(empty)
+        self.size = 0

@@ -1,0 +1,165 @@
+"""Ordering a clip from the provider: the paid step.
+
+The intent is written before the order is placed, under a lease; the answer is written after. Whatever happens
+in between, the document tells whether the order may have been taken, and it is not placed again blindly.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+import structlog
+
+from services.generator.choosing import Choice, choose_model
+from services.generator.failures import declined_again_at, failure_of
+from services.generator.provider.outcomes import Advice, CreateOutcome, Declined, ProviderError, Taken, Unknown
+from services.generator.provider.protocol import VideoProvider
+from services.generator.reporting import JobWriter
+from shared import metrics
+from shared.bus.protocol import Delivery
+from shared.context import Context
+from shared.events import VideoRequested
+from shared.job.clips import (
+    begin_order,
+    defer_order,
+    give_up_order,
+    order_declined,
+    order_taken,
+    order_unknown,
+    renew_clip,
+    settle_order,
+)
+from shared.job.model import Attempt, Clip, ClipStatus, Failure, Job
+from shared.leases import holding
+from shared.tokens import ClipToken, Signer
+
+log = structlog.get_logger(__name__)
+
+ORDERS = "provider:orders"
+"""Bucket of the provider's limit on new tasks, shared by all replicas."""
+PAUSE = "provider:pause"
+"""Mark: the provider told us to wait."""
+DOWN = "model-down:"
+"""Prefix of the marks of models whose breaker is open."""
+BREAKER_MS = 600_000
+ORDER_WINDOW_MS = 10_000
+
+
+class Ordering:
+    """Handles `video.requested`."""
+
+    def __init__(
+        self,
+        context: Context,
+        provider: VideoProvider,
+        writer: JobWriter,
+        signer: Signer,
+        *,
+        models: Sequence[str],
+        callback_base_url: str,
+        orders_per_window: int,
+    ) -> None:
+        self._context = context
+        self._provider = provider
+        self._writer = writer
+        self._signer = signer
+        self._models = models
+        self._callback_base_url = callback_base_url
+        self._orders_per_window = orders_per_window
+
+    async def on_video_requested(self, delivery: Delivery) -> None:
+        """Order the clip if it waits to be ordered and its turn has come."""
+        job_id, clip_number = delivery.event.subject, VideoRequested.model_validate(delivery.event.data).clip
+        context, now = self._context, self._context.clock()
+        before = await context.store.get(job_id)
+        settle = partial(settle_order, number=clip_number, now=now, policy=context.policy)
+        job = await self._writer.write(before, settle)
+        clip = job.clip(clip_number)
+        if job.status.is_final or job.failure is not None or clip.status is not ClipStatus.PENDING:
+            return
+        if now < clip.not_before:
+            return  # the reconciler brings it back when its time has come
+        choice = await self._choose(job, clip)
+        if isinstance(choice, Failure):
+            await self._writer.write(job, partial(give_up_order, number=clip_number, failure=choice, now=now))
+            return
+        wait_ms = await self._wait_ms()
+        if wait_ms:
+            metrics.PROVIDER_WAITS.inc()
+            wait = partial(
+                defer_order, number=clip_number, until=now + wait_ms, why="the provider's rate limit", now=now
+            )
+            await self._writer.write(job, wait)
+            return
+        await self._order(job, clip_number, choice)
+
+    async def _choose(self, job: Job, clip: Clip) -> Choice | Failure:
+        down = {key.removeprefix(DOWN) for key in await self._context.store.marks(DOWN)}
+        return choose_model(clip, job.aspect_ratio, self._models, down)
+
+    async def _wait_ms(self) -> int:
+        """Take a permit for one order, or return how long to wait for one."""
+        until = await self._context.store.get_mark(PAUSE)
+        if until is not None:
+            return max(1, int(until) - self._context.clock())
+        return await self._context.store.take(ORDERS, self._orders_per_window, ORDER_WINDOW_MS)
+
+    async def _order(self, job: Job, number: int, choice: Choice) -> None:
+        context = self._context
+        owner = context.new_owner()
+        intent = partial(
+            begin_order,
+            number=number,
+            owner=owner,
+            provider=self._provider.name,
+            model=choice.model,
+            now=context.clock(),
+            policy=context.policy,
+        )
+        job = await self._writer.write(job, intent)
+        attempt = job.clip(number).attempt
+        assert attempt is not None
+        token = self._signer.callback_token(ClipToken(job.id, number, attempt.number))
+        callback_url = f"{self._callback_base_url}/api/callback/sora?t={token}"
+
+        def renew(current: Job) -> Job:
+            clip = current.clip(number)
+            # A callback that came before the answer has recorded the task already and freed the lease.
+            if clip.status is not ClipStatus.SUBMITTING or clip.lease is None:
+                return current
+            return renew_clip(current, number, owner=owner, now=context.clock(), policy=context.policy)
+
+        async with holding(lambda: context.store.update(job.id, renew), lease_ms=context.policy.lease_ms):
+            outcome = await self._provider.create(choice.model, choice.model_input, callback_url)
+        await self._record(job, number, attempt, outcome)
+
+    async def _record(self, job: Job, number: int, attempt: Attempt, outcome: CreateOutcome) -> None:
+        now, policy = self._context.clock(), self._context.policy
+        metrics.PROVIDER_REQUESTS.labels("create", type(outcome).__name__.lower()).inc()
+        clip = job.clip(number)
+        match outcome:
+            case Taken(task_id):
+                taken = partial(order_taken, number=number, attempt_number=attempt.number, task_id=task_id)
+                await self._writer.write(job, partial(taken, now=now, policy=policy))
+            case Unknown(reason):
+                unknown = partial(order_unknown, number=number, attempt_number=attempt.number, reason=reason, now=now)
+                await self._writer.write(job, unknown)
+            case Declined(error):
+                await self._heed(error, attempt.model, now)
+                declined = partial(
+                    order_declined,
+                    number=number,
+                    attempt_number=attempt.number,
+                    failure=failure_of(error, clip),
+                    again_at=declined_again_at(error, clip, now),
+                    now=now,
+                )
+                await self._writer.write(job, declined)
+
+    async def _heed(self, error: ProviderError, model: str, now: int) -> None:
+        """Let everybody know that a model is down, or that the provider wants to be left alone."""
+        if error.advice is Advice.NEXT_MODEL:
+            metrics.MODEL_DOWN.labels(model).inc()
+            await self._context.store.put_mark(DOWN + model, error.code, BREAKER_MS)
+        elif error.advice is Advice.WAIT:
+            wait_ms = round(error.wait_s * 1000)
+            await self._context.store.put_mark(PAUSE, str(now + wait_ms), wait_ms)

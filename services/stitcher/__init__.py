@@ -1,0 +1,1 @@
+"""Probes, plans and joins clips into one film. Needs no internet: it parses untrusted media."""

@@ -1,0 +1,1 @@
+"""Delivers outward: the film and the Status to Airtable."""

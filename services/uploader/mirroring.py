@@ -1,0 +1,99 @@
+"""Copying a job's statuses into its record, one writer at a time and in order."""
+
+import asyncio
+from functools import partial
+
+import structlog
+
+from shared.airtable.errors import AirtableError, QuotaExhausted, RateLimited
+from shared.airtable.status import StatusWriter
+from shared.bus.protocol import Delivery
+from shared.context import Context
+from shared.errors import Refused
+from shared.job.mirror import NAMES, begin_mirror, end_mirror, mirror_failed, mirrored, next_status
+from shared.job.model import Job, JobStatus
+
+log = structlog.get_logger(__name__)
+
+BACKOFF_FIRST_MS = 2_000
+BACKOFF_MAX_MS = 300_000
+
+
+class Mirroring:
+    """Handles every event that tells of a new status."""
+
+    def __init__(self, context: Context, status_writer: StatusWriter | None) -> None:
+        self._context = context
+        self._status_writer = status_writer
+
+    async def on_status(self, delivery: Delivery) -> None:
+        """Bring the record up to date with the job, whatever the event said."""
+        context = self._context
+        job = await context.store.get(delivery.event.subject)
+        if job.record_id is None or job.mirror.written >= len(job.passages):
+            return
+        owner = context.new_owner()
+        begin = partial(begin_mirror, owner=owner, now=context.clock(), policy=context.policy)
+        job = await context.store.update(job.id, begin)
+        try:
+            while True:
+                job = await self.write_pending(job, owner)
+                end = partial(end_mirror, owner=owner, now=context.clock(), policy=context.policy)
+                try:
+                    await context.store.update(job.id, end)
+                    return
+                except Refused:
+                    job = await context.store.get(job.id)
+        except AirtableError as error:
+            await self._put_off(job, owner, error)
+        except BaseException:
+            # Drained: the next one need not wait for the lease.
+            await asyncio.shield(self._release(job, owner))
+            raise
+
+    async def write_pending(self, job: Job, owner: str) -> Job:
+        """Write every status that is due, holding the lease as `owner`. Raises `AirtableError`."""
+        context = self._context
+        while (due := next_status(job, now=context.clock(), policy=context.policy)) is not None:
+            status, written = due
+            await self.write(job, status)
+            wrote = partial(mirrored, owner=owner, written=written, now=context.clock(), policy=context.policy)
+            job = await context.store.update(job.id, wrote)
+        return job
+
+    async def write(self, job: Job, status: JobStatus) -> None:
+        """Write one status, and the reason of a failure. Raises `AirtableError`."""
+        if job.record_id is None:
+            return
+        if self._status_writer is None:
+            raise AirtableNotConfigured(
+                "the job names a record, but AIRTABLE_API_KEY and AIRTABLE_BASE_ID are not set for the uploader"
+            )
+        error = job.failure.message if status is JobStatus.FAILED and job.failure is not None else None
+        await self._status_writer.write(job.record_id, NAMES[status], error=error)
+
+    async def _put_off(self, job: Job, owner: str, error: AirtableError) -> None:
+        """Try again later, or give the mirror up if that cannot help. Never a reason for the job to fail."""
+        context, now = self._context, self._context.clock()
+        again_at: int | None = None
+        age_ms = now - job.passages[-1].at
+        if error.retryable and not isinstance(error, QuotaExhausted) and age_ms < context.policy.mirror_give_up_ms:
+            pause_ms = min(BACKOFF_FIRST_MS << min(job.mirror.attempts, 16), BACKOFF_MAX_MS)
+            if isinstance(error, RateLimited):
+                pause_ms = max(pause_ms, round(error.wait_s * 1000))
+            again_at = now + pause_ms
+        log.warning("status not written", record=job.record_id, code=error.code, problem=str(error), again_at=again_at)
+        put_off = partial(mirror_failed, owner=owner, problem=str(error), again_at=again_at, now=now)
+        await context.store.update(job.id, put_off)
+
+    async def _release(self, job: Job, owner: str) -> None:
+        now = self._context.clock()
+        await self._context.store.update(
+            job.id, partial(mirror_failed, owner=owner, problem="interrupted", again_at=now, now=now)
+        )
+
+
+class AirtableNotConfigured(AirtableError):
+    """The job names a record, but there is no Airtable to write to."""
+
+    code = "airtable_not_configured"

@@ -1,0 +1,47 @@
+"""Opening the Airtable table that the environment names."""
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from shared import metrics
+from shared.airtable.client import AirtableRecords
+from shared.airtable.config import AirtableConfig, airtable_config
+from shared.airtable.limiter import BaseLimiter
+from shared.airtable.protocol import Operation
+from shared.settings import Settings
+from shared.store.protocol import Backend
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """An open table."""
+
+    config: AirtableConfig
+    records: AirtableRecords
+
+
+async def open_table(settings: Settings, backend: Backend, stack: AsyncExitStack) -> Table | None:
+    """Return the table, closed with `stack`; None if no base is configured.
+
+    Raises:
+        ConfigurationError: the variables are malformed or only half of them are set.
+    """
+    key = settings.airtable_api_key
+    config = airtable_config(
+        api_key=key.get_secret_value() if key is not None else None,
+        base_id=settings.airtable_base_id,
+        table_id=settings.airtable_table_id,
+        table_name=settings.airtable_table_name,
+        endpoint_url=settings.airtable_endpoint_url,
+        content_url=settings.airtable_content_url,
+    )
+    if config is None:
+        return None
+    limiter = BaseLimiter(backend, config.base_id, requests_per_second=settings.airtable_requests_per_s)
+    records = AirtableRecords(config, limiter, on_call=_count)
+    stack.push_async_callback(records.close)
+    return Table(config, records)
+
+
+def _count(operation: Operation, outcome: str, _seconds: float) -> None:
+    metrics.AIRTABLE_CALLS.labels(operation, outcome).inc()

@@ -1,0 +1,1 @@
+"""Where clips, films and posters are kept."""

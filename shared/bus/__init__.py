@@ -1,0 +1,1 @@
+"""Messages between the services: one protocol, on RabbitMQ and in process."""

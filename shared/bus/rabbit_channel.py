@@ -1,0 +1,67 @@
+"""Opening and closing channels, whatever state the connection is in."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+
+from aio_pika.abc import AbstractChannel, AbstractConnection
+
+from shared.bus.rabbit_errors import broker_call
+from shared.errors import PublishFailed
+
+CLOSE_S = 3.0
+"""How long saying goodbye to the broker may take."""
+
+
+async def open_channel(connection: AbstractConnection) -> AbstractChannel:
+    """Open a channel with publisher confirms on which an unroutable message raises."""
+    channel = connection.channel(publisher_confirms=True, on_return_raises=True)
+    await channel.initialize()
+    return channel
+
+
+async def close_channel(channel: AbstractChannel) -> None:
+    """Close `channel`; what it had not acknowledged goes back to its queue, also if the broker does not answer."""
+    with contextlib.suppress(PublishFailed), broker_call("closing a channel"):
+        async with asyncio.timeout(CLOSE_S):
+            await channel.close()
+
+
+@contextlib.asynccontextmanager
+async def temporary_channel(connection: AbstractConnection) -> AsyncIterator[AbstractChannel]:
+    """Open a channel for one rare task.
+
+    Not for anything periodic: aio-pika 10.2 leaves a few callbacks on the connection for each channel it opens.
+    """
+    channel = await open_channel(connection)
+    try:
+        yield channel
+    finally:
+        await close_channel(channel)
+
+
+class Lane:
+    """A channel that is kept, and replaced when it died.
+
+    Args:
+        connection: gives the connection that is up now, or raises `PublishFailed`.
+    """
+
+    def __init__(self, connection: Callable[[], AbstractConnection]) -> None:
+        self._connection = connection
+        self._channel: AbstractChannel | None = None
+        self._opening = asyncio.Lock()
+
+    async def channel(self) -> AbstractChannel:
+        """Return the open channel, opening one if necessary."""
+        async with self._opening:
+            if self._channel is None or self._channel.is_closed:
+                self._channel = None
+                self._channel = await open_channel(self._connection())
+            return self._channel
+
+    async def close(self) -> None:
+        """Close the channel."""
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            await close_channel(channel)

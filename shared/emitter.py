@@ -1,0 +1,54 @@
+"""Publishing what a step decided, without making the step depend on the broker.
+
+The job document is the outbox: an event that could not be published is published again by the reconciler,
+so a failed publish is logged and counted but never fails the step that was recorded already.
+"""
+
+import structlog
+
+from shared import metrics
+from shared.bus.protocol import Bus
+from shared.errors import PublishFailed
+from shared.events import Event, EventData
+from shared.job.model import Job
+from shared.job.outstanding import Nudge, announcement
+
+log = structlog.get_logger(__name__)
+
+
+class Emitter:
+    """Publishes events about jobs in the name of one service."""
+
+    def __init__(self, bus: Bus, service: str) -> None:
+        self._bus = bus
+        self._service = service
+
+    async def publish(self, job: Job, payload: EventData, step: str) -> None:
+        """Publish one event. Raises `PublishFailed` (for those who must know, such as the callback route)."""
+        event = Event.of(job.id, payload, source=self._service, step=step, traceparent=job.traceparent)
+        await self._bus.publish(event)
+
+    async def emit(self, job: Job, payload: EventData, step: str) -> bool:
+        """Publish one event; return False if the broker did not confirm it (the reconciler will repeat it)."""
+        try:
+            await self.publish(job, payload, step)
+        except PublishFailed as failed:
+            log.warning("event not published now", event_name=payload.name, job=job.id, problem=str(failed))
+            return False
+        return True
+
+    async def nudge(self, job: Job, nudge: Nudge) -> bool:
+        """Publish something outstanding."""
+        return await self.emit(job, nudge.payload, nudge.step)
+
+    async def announce(self, job: Job) -> bool:
+        """Publish where the job stands now."""
+        return await self.nudge(job, announcement(job))
+
+    async def ended(self, job: Job) -> None:
+        """Announce and count a job that has just come to its end."""
+        code = job.failure.code if job.failure is not None else "none"
+        outcome = str(job.status)
+        metrics.JOBS_ENDED.labels(outcome, code).inc()
+        metrics.JOB_DURATION.labels(outcome).observe(((job.finished_at or job.created_at) - job.created_at) / 1000)
+        await self.announce(job)

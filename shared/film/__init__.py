@@ -1,0 +1,93 @@
+"""A film engine: clips in, one MP4 film out. Usable alone; knows nothing of jobs, brokers or services.
+
+>>> from shared.film import Transition, Wishes, stitch
+>>> film = await stitch([Path("a.mp4"), Path("b.mp4")], Path("film.mp4"), Wishes(transition=Transition("fade", 0.5)))
+>>> print(*film.plan.explain())
+
+``probe`` looks at a clip, ``plan`` decides (purely), ``stitch`` does it all, ``check_clip`` tells whether a download is
+usable, ``make_poster`` takes a still. Every failure is an :class:`EngineError` with a code, a sentence for a person
+and, where one clip is to blame, its index.
+"""
+
+from .check import check_clip
+from .errors import (
+    Cancelled,
+    ClipError,
+    Damaged,
+    DiskFull,
+    EncodeFailed,
+    EngineError,
+    FfmpegMissing,
+    InvalidWishes,
+    NotAVideo,
+    TimedOut,
+    TooLarge,
+    TooLong,
+    Truncated,
+    Unsupported,
+    VerifyFailed,
+)
+from .ffmpeg_binary import ffmpeg_exe
+from .limits import Limits
+from .model import (
+    TRANSITIONS,
+    AudioInfo,
+    Fallback,
+    Film,
+    Logo,
+    Probe,
+    Progress,
+    Soundtrack,
+    Transition,
+    VideoInfo,
+    Wishes,
+)
+from .plan_model import Action, ClipPlan, Cost, Plan, Segment, SoundAction, SoundTarget, Target
+from .planning import plan
+from .poster import make_poster
+from .probing import probe
+from .stitching import stitch
+
+__all__ = [
+    "stitch",
+    "plan",
+    "probe",
+    "check_clip",
+    "make_poster",
+    "ffmpeg_exe",
+    "Wishes",
+    "Transition",
+    "Soundtrack",
+    "Logo",
+    "TRANSITIONS",
+    "Limits",
+    "Progress",
+    "Film",
+    "Fallback",
+    "Probe",
+    "VideoInfo",
+    "AudioInfo",
+    "Plan",
+    "Segment",
+    "ClipPlan",
+    "Action",
+    "SoundAction",
+    "Target",
+    "SoundTarget",
+    "Cost",
+    "EngineError",
+    "InvalidWishes",
+    "ClipError",
+    "NotAVideo",
+    "Truncated",
+    "Damaged",
+    "TooLong",
+    "TooLarge",
+    "Unsupported",
+    "EncodeFailed",
+    "VerifyFailed",
+    "DiskFull",
+    "TimedOut",
+    "Cancelled",
+    "FfmpegMissing",
+]

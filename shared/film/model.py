@@ -1,0 +1,387 @@
+"""The nouns of the engine: what is wished for, what a clip is, what a film became. Pure values."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from .errors import InvalidWishes
+
+if TYPE_CHECKING:
+    from .plan_model import Plan
+
+Fit = Literal["contain", "contain-blur", "cover"]
+Codec = Literal["h264", "hevc", "av1"]
+AudioMode = Literal["splice", "exact", "none"]
+Stage = Literal["probe", "normalise", "encode", "sound", "join", "verify", "poster", "done"]
+
+_XFADE = """
+fade wipeleft wiperight wipeup wipedown slideleft slideright slideup slidedown circlecrop rectcrop distance
+fadeblack fadewhite radial smoothleft smoothright smoothup smoothdown circleopen circleclose vertopen vertclose
+horzopen horzclose dissolve pixelize diagtl diagtr diagbl diagbr hlslice hrslice vuslice vdslice hblur fadegrays
+wipetl wipetr wipebl wipebr squeezeh squeezev zoomin fadefast fadeslow hlwind hrwind vuwind vdwind coverleft
+coverright coverup coverdown revealleft revealright revealup revealdown
+"""
+#: Every named transition of FFmpeg's xfade filter (``ffmpeg -h filter=xfade``, 9.0); ``custom`` takes an
+#: expression and is left out on purpose.
+TRANSITIONS: frozenset[str] = frozenset(_XFADE.split())
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """How one clip becomes the next: an xfade kind over ``duration_s`` seconds of both clips."""
+
+    kind: str = "fade"
+    duration_s: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.kind not in TRANSITIONS:
+            raise InvalidWishes(f"unknown transition {self.kind!r}; known: cut, {', '.join(sorted(TRANSITIONS))}")
+        if not (math.isfinite(self.duration_s) and 0 < self.duration_s <= 30):
+            raise InvalidWishes(f"a transition lasts more than 0 and at most 30 s, not {self.duration_s}")
+
+    @classmethod
+    def parse(cls, text: str) -> Transition | None:
+        """Read ``cut``, ``fade`` or ``fade:0.5``; a cut is ``None``.
+
+        Raises:
+            InvalidWishes: The kind or the duration is not understood.
+        """
+        kind, _, duration = text.strip().lower().partition(":")
+        if kind in {"cut", "none", ""}:
+            return None
+        try:
+            return cls(kind, float(duration)) if duration else cls(kind)
+        except ValueError:
+            raise InvalidWishes(f"transition {text!r}: write it as kind:seconds, for example fade:0.5") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Soundtrack:
+    """Music under the whole film.
+
+    Attributes:
+        path: A local audio file (mp3, wav, m4a, flac, ogg).
+        gain_db: Level of the music relative to itself.
+        loop: Repeat the music when it is shorter than the film.
+        duck_db: How far the music goes down while the clips' own sound is present; 0 disables ducking.
+        fade_in_s: Fade at the start of the film.
+        fade_out_s: Fade before the end of the film.
+    """
+
+    path: Path
+    gain_db: float = -12.0
+    loop: bool = True
+    duck_db: float = 0.0
+    fade_in_s: float = 0.5
+    fade_out_s: float = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Logo:
+    """A picture laid over every frame; this makes every frame of the film an encoded one.
+
+    Attributes:
+        path: A local PNG, JPEG or WebP.
+        corner: Which corner it sits in.
+        width_share: Its width as a share of the film's width.
+        opacity: 0 invisible, 1 solid.
+        margin_share: Its distance from both edges as a share of the film's width.
+    """
+
+    path: Path
+    corner: Literal["top-left", "top-right", "bottom-left", "bottom-right"] = "bottom-right"
+    width_share: float = 0.12
+    opacity: float = 0.85
+    margin_share: float = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the film should be. The defaults join the clips as they are, with hard cuts.
+
+    Attributes:
+        size: ``(width, height)`` in pixels, even numbers; ``None`` takes the majority's.
+        fps: Frame rate; ``None`` takes the majority's.
+        fit: How a clip of another shape is placed: inside with bars, inside over a blurred copy, or cropped.
+        codec: Codec of the film.
+        audio: ``splice`` copies AAC packets and re-encodes only around joints (sound at most half an AAC
+            frame, 10.7 ms at 48 kHz, off its picture, never accumulating); ``exact`` re-encodes the sound
+            and places it to the sample; ``none`` makes a silent film.
+        transition: The transition of every joint; ``None`` is a hard cut.
+        transitions: One entry per joint, overriding ``transition``; empty means "all the same".
+        loudness_lufs: Integrated loudness the film's sound is brought to by one gain (EBU R 128).
+        soundtrack: Music under the film.
+        logo: A picture over the film.
+        poster_at_s: Where to take the poster from; ``None`` makes none.
+        poster: Where to write the poster; defaults to the film's path with the suffix ``.jpg``.
+        preset: x264/x265 speed preset, or SVT-AV1 preset number.
+        crf: Constant quality of whatever has to be encoded.
+    """
+
+    size: tuple[int, int] | None = None
+    fps: Fraction | None = None
+    fit: Fit = "contain"
+    codec: Codec = "h264"
+    audio: AudioMode = "splice"
+    transition: Transition | None = None
+    transitions: tuple[Transition | None, ...] = ()
+    loudness_lufs: float | None = None
+    soundtrack: Soundtrack | None = None
+    logo: Logo | None = None
+    poster_at_s: float | None = None
+    poster: Path | None = None
+    preset: str = "medium"
+    crf: int = 18
+
+    def __post_init__(self) -> None:
+        if self.size is not None and (min(self.size) < 16 or self.size[0] % 2 or self.size[1] % 2):
+            raise InvalidWishes(f"size must be even numbers of at least 16 pixels, not {self.size}")
+        if self.fps is not None and not 1 <= self.fps <= 240:
+            raise InvalidWishes(f"fps must be between 1 and 240, not {self.fps}")
+        if self.fit not in {"contain", "contain-blur", "cover"}:
+            raise InvalidWishes(f"unknown fit {self.fit!r}; known: contain, contain-blur, cover")
+        if self.codec not in {"h264", "hevc", "av1"}:
+            raise InvalidWishes(f"unknown codec {self.codec!r}; known: h264, hevc, av1")
+        if self.loudness_lufs is not None and not -70 <= self.loudness_lufs <= -5:
+            raise InvalidWishes(f"loudness must be between -70 and -5 LUFS, not {self.loudness_lufs}")
+        if self.poster_at_s is not None and not self.poster_at_s >= 0:
+            raise InvalidWishes(f"poster_at_s cannot be negative, not {self.poster_at_s}")
+        if self.crf not in range(52):
+            raise InvalidWishes(f"crf must be between 0 and 51, not {self.crf}")
+
+    def at_joint(self, joint: int, joints: int) -> Transition | None:
+        """Return the transition wished for at ``joint`` (0 is between the first two clips).
+
+        Raises:
+            InvalidWishes: ``transitions`` has another length than there are joints.
+        """
+        if not self.transitions:
+            return self.transition
+        if len(self.transitions) != joints:
+            raise InvalidWishes(f"{len(self.transitions)} transitions were given for {joints} joints")
+        return self.transitions[joint]
+
+
+@dataclass(frozen=True, slots=True)
+class Colour:
+    """Colour description as ISO/IEC 23091-2 code points; 2 means unspecified."""
+
+    primaries: int = 2
+    transfer: int = 2
+    matrix: int = 2
+    full_range: bool = False
+
+    @property
+    def is_hdr(self) -> bool:
+        """Whether the transfer function is PQ (16) or HLG (18)."""
+        return self.transfer in {16, 18}
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """The picture track of a clip, as far as planning needs it.
+
+    Attributes:
+        codec: ``h264``, ``hevc``, ``vp9``, ``av1`` or ffmpeg's name of another one.
+        profile: ``profile_idc`` (or equivalent), -1 if unknown.
+        level: ``level_idc``, -1 if unknown.
+        width: Coded picture width after cropping, before sample aspect ratio and rotation.
+        height: Likewise.
+        sar: Sample (pixel) aspect ratio.
+        rotation: Degrees clockwise the player must turn the picture: 0, 90, 180, 270, or -1 for another matrix.
+        chroma: ``4:2:0`` and the like.
+        bit_depth: Bits of a luma sample.
+        interlaced: Whether fields may occur.
+        colour: Colour description.
+        fps: Constant frame rate, or the average if ``constant_rate`` is false.
+        constant_rate: Whether every frame lasts equally long.
+        frames: Number of frames shown.
+        start_s: Presentation time of the first frame.
+        duration_s: Presented duration.
+        size_bytes: Size of the track's samples.
+        parameter_sets: Per parameter set ``(type, id, bytes)``: which must agree between copied clips.
+        entry: The normalised sample description (``stsd`` entry without bit-rate notes).
+        idr_frames: Frame numbers, in display order, where decoding may start afresh.
+        clean_cuts: Frame numbers q where the first q packets are exactly the first q frames shown, so a
+            copy may end there.
+        odd: Why the track cannot be copied as it is, in words; empty when it can.
+    """
+
+    codec: str
+    profile: int
+    level: int
+    width: int
+    height: int
+    sar: Fraction
+    rotation: int
+    chroma: str
+    bit_depth: int
+    interlaced: bool
+    colour: Colour
+    fps: Fraction
+    constant_rate: bool
+    frames: int
+    start_s: float
+    duration_s: float
+    size_bytes: int
+    parameter_sets: tuple[tuple[str, int, bytes], ...] = ()
+    entry: bytes = field(default=b"", repr=False)
+    idr_frames: tuple[int, ...] = (0,)
+    clean_cuts: tuple[int, ...] = field(default=(), repr=False)
+    odd: tuple[str, ...] = ()
+
+    @property
+    def display_size(self) -> tuple[int, int]:
+        """Size in square pixels, upright, rounded to even numbers."""
+        width, height = round(self.width * self.sar), self.height
+        if self.rotation in {90, 270}:
+            width, height = height, width
+        return max(2, width // 2 * 2), max(2, height // 2 * 2)
+
+
+@dataclass(frozen=True, slots=True)
+class AudioInfo:
+    """The sound track of a clip.
+
+    Attributes:
+        codec: ``aac`` or ffmpeg's name of another one.
+        object_type: MPEG-4 audio object type (2 is AAC-LC); 0 if not AAC.
+        sample_rate: In Hz.
+        channels: Count.
+        start_s: Presentation time of the first sample.
+        duration_s: Presented duration.
+        size_bytes: Size of the track's samples.
+        odd: Why packets cannot be copied as they are, in words; empty when they can.
+    """
+
+    codec: str
+    object_type: int
+    sample_rate: int
+    channels: int
+    start_s: float
+    duration_s: float
+    size_bytes: int
+    odd: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Everything the planner needs to know about one input.
+
+    Attributes:
+        path: The file.
+        container: ``mp4``, ``fmp4`` (fragmented), ``matroska``, ``mpegts``.
+        size_bytes: File size.
+        duration_s: Presented duration of the picture.
+        video: The picture track.
+        audio: The sound track, if any.
+    """
+
+    path: Path
+    container: str
+    size_bytes: int
+    duration_s: float
+    video: VideoInfo
+    audio: AudioInfo | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-serialisable summary (without the bulky frame lists)."""
+        video = asdict(self.video)
+        for bulky in ("parameter_sets", "entry", "clean_cuts"):
+            del video[bulky]
+        video |= {"fps": str(self.video.fps), "sar": str(self.video.sar), "odd": list(self.video.odd)}
+        video["idr_frames"] = list(self.video.idr_frames)
+        audio = None if self.audio is None else asdict(self.audio) | {"odd": list(self.audio.odd)}
+        return {
+            "path": str(self.path),
+            "container": self.container,
+            "size_bytes": self.size_bytes,
+            "duration_s": self.duration_s,
+            "video": video,
+            "audio": audio,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the film is.
+
+    Attributes:
+        stage: What is being done.
+        percent: 0 to 100 over the whole film; never goes back.
+        message: One line for a person.
+        eta_s: Estimated seconds left, once there is a basis for it.
+    """
+
+    stage: Stage
+    percent: float
+    message: str = ""
+    eta_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """A plan that had to be given up for a safer one, and why."""
+
+    step: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """A finished film.
+
+    Attributes:
+        path: Where it is.
+        bytes: File size.
+        duration_s: Duration of the picture.
+        width: In pixels.
+        height: In pixels.
+        fps: Constant frame rate.
+        frames: Number of frames.
+        video_codec: Codec of the picture.
+        audio_codec: Codec of the sound; ``None`` for a silent film.
+        plan: How it was made.
+        poster: The poster, if one was wished for.
+        fallbacks: Plans given up on the way; empty when everything went as planned.
+        notes: What a person should know about the result (what became of the loudness).
+        timings_s: Seconds spent in each stage.
+    """
+
+    path: Path
+    bytes: int
+    duration_s: float
+    width: int
+    height: int
+    fps: Fraction
+    frames: int
+    video_codec: str
+    audio_codec: str | None
+    plan: Plan
+    poster: Path | None = None
+    fallbacks: tuple[Fallback, ...] = ()
+    notes: tuple[str, ...] = ()
+    timings_s: dict[str, float] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-serialisable form."""
+        return {
+            "path": str(self.path),
+            "bytes": self.bytes,
+            "duration_s": self.duration_s,
+            "width": self.width,
+            "height": self.height,
+            "fps": str(self.fps),
+            "frames": self.frames,
+            "video_codec": self.video_codec,
+            "audio_codec": self.audio_codec,
+            "poster": None if self.poster is None else str(self.poster),
+            "fallbacks": [asdict(each) for each in self.fallbacks],
+            "notes": list(self.notes),
+            "timings_s": dict(self.timings_s),
+            "plan": self.plan.to_dict(),
+        }

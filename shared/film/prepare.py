@@ -1,0 +1,74 @@
+"""Looking at all clips, and taking well-formed pictures out of odd containers without touching them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import ffmpeg
+
+from .errors import EncodeFailed, EngineError, TooLarge
+from .limits import Limits
+from .model import Probe, Wishes
+from .probing import probe
+from .process import clip_input, file_output, run_ffmpeg
+
+_PROBES_AT_A_TIME = 4
+
+
+async def probe_all(inputs: Sequence[Path], limits: Limits) -> list[Probe]:
+    """Probe every input, off the event loop.
+
+    Raises:
+        EngineError: One cannot be used; ``clip`` says which. Of several, the first.
+    """
+    if len(inputs) > limits.clips:
+        raise TooLarge(f"{len(inputs)} clips were given; the limit is {limits.clips}")
+    gate = asyncio.Semaphore(_PROBES_AT_A_TIME)
+
+    async def one(index: int, path: Path) -> Probe | EngineError:
+        async with gate:
+            try:
+                return await asyncio.to_thread(probe, path, limits)
+            except EngineError as error:
+                error.clip = index
+                return error
+
+    found = await asyncio.gather(*(one(index, Path(path)) for index, path in enumerate(inputs)))
+    for each in found:
+        if isinstance(each, EngineError):
+            raise each
+    return [each for each in found if isinstance(each, Probe)]
+
+
+async def unwrap_all(probes: Sequence[Probe], wishes: Wishes, limits: Limits, work: Path) -> list[Probe]:
+    """Remux clips whose only oddity is their container, so that their packets can be copied.
+
+    A clip that cannot be remuxed stays as it is and will be normalised.
+    """
+    return [await _unwrap(index, each, wishes, limits, work) for index, each in enumerate(probes)]
+
+
+async def _unwrap(index: int, found: Probe, wishes: Wishes, limits: Limits, work: Path) -> Probe:
+    video = found.video
+    worthwhile = video.codec == wishes.codec and video.constant_rate and video.chroma == "4:2:0" and wishes.logo is None
+    if found.container == "mp4" or not worthwhile:
+        return found
+    plain = work / f"clip-{index}-plain.mp4"
+    source = clip_input(found.path)
+    streams = [source["v:0"]]
+    options: dict[str, str] = {"c:v": "copy", "f": "mp4"}
+    if found.audio is not None:
+        streams.append(source["a:0"])
+        options["c:a"] = "copy" if found.audio.codec == "aac" else "aac"
+    if video.codec == "hevc":
+        options["tag:v"] = "hvc1"
+    try:
+        await run_ffmpeg(ffmpeg.output(*streams, file_output(plain), **options), limits)
+        return await asyncio.to_thread(probe, plain, limits)
+    except EncodeFailed:
+        return found
+    except EngineError as error:
+        error.clip = index
+        raise

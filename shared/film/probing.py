@@ -1,0 +1,195 @@
+"""What is this file? Magic bytes, then our own MP4 table reader, then libav in a restricted process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from . import odd_container
+from .errors import ClipError, Damaged, NotAVideo, TimedOut, TooLarge, TooLong, Truncated, Unsupported
+from .limits import Limits
+from .model import AudioInfo, Colour, Probe, VideoInfo
+from .mp4 import Mp4Error, Mp4Fragmented, Mp4Truncated, read_movie
+from .mp4.boxes import Mp4TooLarge
+from .rates import snap_rate
+from .tracks import audio_info, video_info
+
+_MP4_FIRST_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"})
+_LIBAV_FORMATS = {"mp4": "mov", "fmp4": "mov", "matroska": "matroska", "mpegts": "mpegts"}
+
+
+def probe(path: Path, limits: Limits = Limits()) -> Probe:  # noqa: B008 - frozen
+    """Look at a clip without decoding it. Blocking; about a millisecond for an MP4.
+
+    Args:
+        path: A local file.
+        limits: What is acceptable.
+
+    Returns:
+        Everything :func:`plan` needs to know.
+
+    Raises:
+        ClipError: The file cannot be used; the subclass and the message say why.
+    """
+    path = Path(path)
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            head = file.read(1024)
+    except OSError as error:
+        raise NotAVideo(f"{path.name} cannot be read: {error.strerror}") from error
+    if size > limits.clip_bytes:
+        raise TooLarge(f"{path.name} has {size} bytes; the limit is {limits.clip_bytes}")
+    container = _container(path.name, head)
+    found = _probe_mp4(path, limits) if container == "mp4" else _probe_by_libav(path, container, size, limits)
+    check_limits(found, limits)
+    return found
+
+
+def check_limits(found: Probe, limits: Limits) -> None:
+    """Refuse what is too long, too large or too strange.
+
+    Raises:
+        ClipError: It is.
+    """
+    video, name = found.video, found.path.name
+    if video.width * video.height > limits.pixels or max(video.width, video.height) > 16384:
+        raise TooLarge(f"{name} is {video.width}x{video.height}; the limit is {limits.pixels} pixels")
+    if min(video.width, video.height) < 2:
+        raise Damaged(f"{name} claims a picture of {video.width}x{video.height}")
+    if found.duration_s > limits.clip_duration_s:
+        raise TooLong(f"{name} lasts {found.duration_s:.0f} s; the limit is {limits.clip_duration_s:.0f} s")
+    if video.frames < 1:
+        raise NotAVideo(f"{name} holds no frames")
+    if video.fps > limits.fps:
+        raise TooLarge(f"{name} claims {float(video.fps):.0f} frames per second; the limit is {limits.fps:.0f}")
+    if not Fraction(1, 16) <= video.sar <= 16:
+        raise Unsupported(f"{name} claims a pixel aspect ratio of {video.sar}")
+
+
+def _container(name: str, head: bytes) -> str:
+    if not head:
+        raise NotAVideo(f"{name} is empty")
+    if head[4:8] in _MP4_FIRST_BOXES:
+        return "mp4"
+    if head.startswith(b"\x1a\x45\xdf\xa3"):
+        return "matroska"
+    if head[0] == 0x47 and (len(head) <= 188 or head[188] == 0x47):
+        return "mpegts"
+    raise NotAVideo(f"{name} is not an MP4, Matroska/WebM or MPEG-TS file; it looks like {_guess(head)}")
+
+
+def _guess(head: bytes) -> str:
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:64].lower()
+    known = {
+        b"#extm3u": "an HLS playlist",
+        b"ffconcat": "an FFmpeg concat script",
+        b"<!doctype html": "a web page",
+        b"<html": "a web page",
+        b"<svg": "an SVG drawing",
+        b"<mpd": "a DASH manifest",
+        b"<?xml": "an XML document",
+        b"{": "a JSON document",
+        b"gif8": "a GIF image",
+        b"\x89png": "a PNG image",
+        b"\xff\xd8\xff": "a JPEG image",
+        b"riff": "a RIFF (AVI, WAV, WebP) file",
+        b"pk\x03\x04": "a ZIP archive",
+        b"id3": "an MP3 file",
+    }
+    return next((what for magic, what in known.items() if text.startswith(magic)), "something else")
+
+
+def _probe_mp4(path: Path, limits: Limits) -> Probe:
+    name = path.name
+    try:
+        movie = read_movie(path, max_moov_bytes=limits.moov_bytes, max_samples=limits.samples)
+        if len(movie.tracks) > limits.streams:
+            raise TooLarge(f"{name} has {len(movie.tracks)} tracks; the limit is {limits.streams}")
+        picture, sound = movie.first("video"), movie.first("audio")
+        if picture is None:
+            raise NotAVideo(f"{name} has no picture track")
+        video = video_info(path, picture, limits)
+        audio = audio_info(sound) if sound is not None and len(sound.sizes) else None
+    except Mp4Truncated as error:
+        raise Truncated(f"{name} is cut short: {error}") from error
+    except Mp4TooLarge as error:
+        raise TooLarge(f"{name} is too large to read: {error}") from error
+    except Mp4Fragmented:
+        return _probe_by_libav(path, "fmp4", path.stat().st_size, limits)
+    except Mp4Error as error:
+        try:
+            return _probe_by_libav(path, "mp4", path.stat().st_size, limits)
+        except ClipError as second:
+            if isinstance(second, Damaged | NotAVideo):
+                raise Damaged(f"{name} is damaged: {error}") from error
+            raise
+    return Probe(path, "mp4", movie.file_bytes, video.duration_s, video, audio)
+
+
+def _probe_by_libav(path: Path, container: str, size: int, limits: Limits) -> Probe:
+    name = path.name
+    answer = _ask_libav(path, container, limits)
+    match answer.get("error"):
+        case None:
+            pass
+        case "no_video":
+            raise NotAVideo(f"{name} has no picture track")
+        case "no_frames":
+            raise Damaged(f"{name} holds no frames")
+        case "too_many_streams" | "too_many_packets":
+            raise TooLarge(f"{name} has too many streams or packets")
+        case _:
+            raise Damaged(f"{name} cannot be read as {container}", detail=str(answer.get("detail", "")))
+    video = _video_from_libav(answer["video"], container)
+    heard = answer["audio"]
+    audio = None
+    if heard:
+        audio = AudioInfo(
+            heard["codec"], 0, heard["sample_rate"], heard["channels"], heard["start_s"], heard["duration_s"],
+            heard["bytes"], (f"the container is {container}",),
+        )  # fmt: skip
+    if answer["declared_s"] > 1.0 and video.duration_s < 0.5 * answer["declared_s"] and container == "matroska":
+        raise Truncated(f"{name} is cut short: {video.duration_s:.1f} s of {answer['declared_s']:.1f} s are there")
+    return Probe(path, container, size, video.duration_s, video, audio)
+
+
+def _video_from_libav(seen: dict[str, Any], container: str) -> VideoInfo:
+    rate = snap_rate(1 / seen["step_s"] if seen["step_s"] > 0 else 0.0, seen["frames"])
+    pixel_format = seen["pix_fmt"]
+    chroma = next((f"{d[0]}:{d[1]}:{d[2]}" for d in ("420", "422", "444", "440") if d in pixel_format), "?")
+    chroma = "4:2:0" if pixel_format.startswith(("nv12", "p010")) else chroma
+    depth = next((bits for bits in (16, 14, 12, 10, 9) if f"{bits}le" in pixel_format), 8)
+    sar = Fraction(seen["sar"]) or Fraction(1)
+    colour = Colour(seen["primaries"], seen["transfer"], seen["matrix"], seen["range"] == 2)
+    return VideoInfo(
+        codec=seen["codec"].removeprefix("lib").replace("dav1d", "av1"), profile=-1, level=-1,
+        width=seen["width"], height=seen["height"], sar=sar, rotation=0, chroma=chroma, bit_depth=depth,
+        interlaced=seen["interlaced"], colour=colour, fps=rate, constant_rate=seen["constant"],
+        frames=seen["frames"], start_s=seen["start_s"], duration_s=seen["duration_s"], size_bytes=seen["bytes"],
+        odd=(f"the container is {container}",),
+    )  # fmt: skip
+
+
+def _ask_libav(path: Path, container: str, limits: Limits) -> dict[str, Any]:
+    command = [
+        sys.executable, "-I", str(Path(odd_container.__file__)), str(path.resolve()), _LIBAV_FORMATS[container],
+        str(limits.streams), str(limits.samples), str(limits.memory_bytes), str(int(limits.inspect_timeout_s) + 1),
+    ]  # fmt: skip
+    environment = {"PATH": os.defpath, "LC_ALL": "C", "PYTHONDONTWRITEBYTECODE": "1"}
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, check=False, env=environment,
+            timeout=limits.inspect_timeout_s, start_new_session=True,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise TimedOut(f"{path.name} took longer than {limits.inspect_timeout_s:.0f} s to read") from error
+    if done.returncode:
+        return {"error": "crashed", "detail": done.stderr[-300:].decode(errors="replace")}
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer

@@ -1,0 +1,217 @@
+"""Running ffmpeg: restricted, observed, and stoppable.
+
+Resource limits are put on the child with ``prlimit(2)`` right after it is spawned. The alternatives are worse here:
+``preexec_fn`` runs Python between fork and exec in a process with threads (it can deadlock, and rules out
+``vfork``), and a ``ulimit`` shell around the command would be the only shell in the project. The child runs for a
+millisecond or so before its limits apply, which is before it has parsed anything. On systems without ``prlimit``
+(macOS) the wall-clock limit remains.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import ffmpeg
+
+from .errors import DiskFull, EncodeFailed, EngineError, FfmpegMissing, TimedOut, TooLarge
+from .ffmpeg_binary import ffmpeg_exe
+from .limits import Limits
+
+#: Demuxers that clips may use; playlists, concat scripts, image sequences and devices are not among them.
+CLIP_FORMATS = "mov,matroska,mpegts"
+#: How much of ffmpeg's messages is kept for diagnosis.
+_MESSAGES_BYTES = 32 << 10
+#: How long ffmpeg may take to end by itself before it is killed.
+_TERM_GRACE_S = 2.0
+_ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What a run of ffmpeg left behind.
+
+    Attributes:
+        messages: The end of its standard error.
+        frames: Frames it said it wrote.
+    """
+
+    messages: str
+    frames: int
+
+
+def clip_input(path: Path, **options: Any) -> Any:
+    """Return an ffmpeg-python input for an untrusted clip: local files and known demuxers only.
+
+    The ``file:`` prefix keeps a name with a colon from being read as a protocol.
+    """
+    return restricted_input(path, CLIP_FORMATS, **options)
+
+
+def restricted_input(path: Path, formats: str, **options: Any) -> Any:
+    """Return an ffmpeg-python input that may only use ``formats`` (a comma-separated list of demuxers)."""
+    return ffmpeg.input(f"file:{path.resolve()}", protocol_whitelist="file", format_whitelist=formats, **options)
+
+
+def file_output(path: Path) -> str:
+    """Return ``path`` as an ffmpeg output name that cannot be mistaken for a protocol or an option."""
+    return f"file:{path.resolve()}"
+
+
+def command_line(stream: Any, *, loglevel: str = "error") -> list[str]:
+    """Compile an ffmpeg-python graph into an argument list."""
+    arguments = stream.global_args(
+        "-nostdin", "-hide_banner", "-v", loglevel, "-xerror", "-progress", "pipe:1", "-nostats"
+    )
+    compiled: list[str] = ffmpeg.compile(arguments, cmd=ffmpeg_exe(), overwrite_output=True)
+    return compiled
+
+
+async def run_ffmpeg(
+    stream: Any,
+    limits: Limits,
+    *,
+    timeout_s: float | None = None,
+    on_time: Callable[[float], None] | None = None,
+    loglevel: str = "error",
+) -> Finished:
+    """Run an ffmpeg-python graph to its end.
+
+    Args:
+        stream: The graph's output node.
+        limits: Memory, CPU, output size and wall-clock time of the process.
+        timeout_s: Wall-clock time; the limits' ``step_timeout_s`` when omitted.
+        on_time: Called with the output time reached, in seconds.
+        loglevel: What ffmpeg reports on standard error.
+
+    Returns:
+        Its messages and frame count.
+
+    Raises:
+        EngineError: It failed; the type says how.
+        asyncio.CancelledError: The caller was cancelled; ffmpeg is gone by then.
+    """
+    seconds = limits.step_timeout_s if timeout_s is None else timeout_s
+    prefix = await asyncio.to_thread(network_fence)
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *prefix,
+            *command_line(stream, loglevel=loglevel),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=_ENVIRONMENT,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise FfmpegMissing(f"ffmpeg could not be started: {error.strerror}") from error
+    assert process.stdout is not None
+    assert process.stderr is not None
+    messages = asyncio.ensure_future(_tail(process.stderr))
+    try:
+        restrict(process.pid, limits)
+        async with asyncio.timeout(seconds):
+            frames = await _follow(process.stdout, on_time)
+            await process.wait()
+            said = await messages
+    except TimeoutError as error:
+        raise TimedOut(f"ffmpeg took longer than {seconds:.0f} s") from error
+    finally:
+        await _end(process)
+        messages.cancel()
+    if process.returncode:
+        raise _failure(process.returncode, said)
+    return Finished(said, frames)
+
+
+@cache
+def network_fence() -> tuple[str, ...]:
+    """Return the command prefix that runs ffmpeg without any network, empty where the system does not allow one.
+
+    A network namespace of its own needs unprivileged user namespaces (or root); many containers forbid both. There,
+    the protocol list (``file`` only) and the cluster's network policy remain.
+    """
+    unshare = shutil.which("unshare")
+    if unshare is None:
+        return ()
+    for options in (("--user", "--map-current-user", "--net"), ("--net",)):
+        prefix = (unshare, *options, "--")
+        tried = subprocess.run([*prefix, "true"], capture_output=True, stdin=subprocess.DEVNULL, check=False)
+        if tried.returncode == 0:
+            return prefix
+    return ()
+
+
+def restrict(pid: int, limits: Limits) -> None:
+    """Put resource limits on a process that was just spawned."""
+    import resource
+
+    prlimit = getattr(resource, "prlimit", None)
+    if prlimit is None:
+        return
+    wanted = {
+        resource.RLIMIT_AS: limits.memory_bytes,
+        resource.RLIMIT_CPU: limits.cpu_s,
+        resource.RLIMIT_FSIZE: limits.output_bytes,
+        resource.RLIMIT_NOFILE: 512,
+        resource.RLIMIT_CORE: 0,
+    }
+    for kind, value in wanted.items():
+        # The process may already be over, and a container may allow less than we ask for: both are fine.
+        with contextlib.suppress(ProcessLookupError, PermissionError, ValueError):
+            prlimit(pid, kind, (value, value))
+
+
+async def _follow(stdout: asyncio.StreamReader, on_time: Callable[[float], None] | None) -> int:
+    frames = 0
+    async for line in stdout:
+        key, _, value = line.decode("ascii", "replace").strip().partition("=")
+        if key == "frame" and value.strip().isdigit():
+            frames = int(value)
+        elif key == "out_time_us" and value.lstrip("-").isdigit() and on_time:
+            on_time(max(0, int(value)) / 1e6)
+    return frames
+
+
+async def _tail(stderr: asyncio.StreamReader) -> str:
+    kept = b""
+    while chunk := await stderr.read(8192):
+        kept = (kept + chunk)[-_MESSAGES_BYTES:]
+    return kept.decode("utf-8", "replace")
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """See the process off: ask, wait, then kill its whole group."""
+    if process.returncode is not None:
+        return
+    for number, patience_s in ((signal.SIGTERM, _TERM_GRACE_S), (signal.SIGKILL, None)):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        try:
+            await asyncio.wait_for(process.wait(), patience_s)
+            return
+        except TimeoutError:
+            continue
+
+
+def _failure(code: int, said: str) -> EngineError:
+    lowered = said.lower()
+    if "no space left on device" in lowered:
+        return DiskFull("there is no room left for working files; free some space and try again", detail=said)
+    if code == -signal.SIGXFSZ or "file too large" in lowered:
+        return TooLarge("the output grew beyond the allowed size", detail=said)
+    if code == -signal.SIGXCPU:
+        return TimedOut("ffmpeg used up its CPU time", detail=said)
+    if "cannot allocate memory" in lowered or "out of memory" in lowered:
+        return TooLarge("ffmpeg needed more memory than it is allowed", detail=said)
+    last = next((line for line in reversed(said.splitlines()) if line.strip()), f"exit status {code}")
+    return EncodeFailed(f"ffmpeg failed: {last.strip()[:300]}", detail=said)

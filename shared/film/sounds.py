@@ -1,0 +1,53 @@
+"""Command lines that make sound: one clip's, brought to the film's form and to its picture's exact length."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import ffmpeg
+
+from .model import Probe
+from .plan_model import SoundTarget
+from .process import clip_input, file_output
+
+_LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
+#: Bits per second of newly encoded AAC, per channel.
+_BIT_RATE = 96_000
+
+
+def layout_name(channels: int) -> str:
+    """Return ffmpeg's name of a channel layout."""
+    return _LAYOUTS[channels]
+
+
+def clip_sound(probe: Probe, form: SoundTarget, samples: int) -> Any:
+    """Return a stream of exactly ``samples`` samples of a clip's sound, beginning with its first picture.
+
+    Sound that starts before the picture is cut, a pause before it is filled with silence, and so is what is missing
+    at the end: sound and picture stay together whatever the container's timestamps say.
+    """
+    stream = clip_input(probe.path).audio
+    if probe.video.start_s:
+        stream = stream.filter("asetpts", f"PTS-{probe.video.start_s:.6f}/TB")
+    stream = stream.filter("aresample", form.sample_rate, **{"async": 1, "first_pts": 0})
+    stream = stream.filter("aformat", sample_fmts="fltp", channel_layouts=layout_name(form.channels))
+    stream = stream.filter("apad", whole_len=samples).filter("atrim", end_sample=samples)
+    return stream.filter("asetpts", "N/SR/TB")
+
+
+def sound_command(probe: Probe, form: SoundTarget, samples: int, out: Path, threads: int = 1) -> Any:
+    """Return the ffmpeg-python output that writes a clip's sound as AAC in an MP4."""
+    return ffmpeg.output(clip_sound(probe, form, samples), file_output(out), f="mp4", **aac_options(form, threads))
+
+
+def aac_options(form: SoundTarget, threads: int = 1) -> dict[str, Any]:
+    """Return ffmpeg's output options for AAC in the film's form."""
+    return {
+        "acodec": "aac",
+        "audio_bitrate": _BIT_RATE * form.channels,
+        "ar": form.sample_rate,
+        "threads": threads,
+        "vn": None,
+        "map_metadata": -1,
+    }

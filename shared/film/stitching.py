@@ -1,0 +1,161 @@
+"""The engine's front door: clips in, film out."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import secrets
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from .concat import concat_pieces
+from .errors import DiskFull, EncodeFailed, InvalidWishes, TimedOut, VerifyFailed
+from .limits import Limits
+from .make import Maker
+from .model import Fallback, Film, Probe, Progress, Wishes
+from .plan_model import Plan
+from .planning import plan
+from .poster import make_poster
+from .prepare import probe_all, unwrap_all
+from .progress import Reporter
+from .verify import Checked, verify_joints, verify_tables
+
+
+async def stitch(
+    inputs: Sequence[Path],
+    output: Path,
+    wishes: Wishes = Wishes(),  # noqa: B008 - frozen
+    *,
+    progress: Callable[[Progress], None] | None = None,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+    work_dir: Path | None = None,
+) -> Film:
+    """Join clips into one MP4 film.
+
+    Pictures that already have the film's form are copied bit by bit; only clips of another form, and the pictures
+    inside transitions, go through an encoder. ``film.plan`` says what was done and why
+    (``film.plan.explain()`` in words).
+
+    Example:
+        >>> film = await stitch([Path("a.mp4"), Path("b.mp4")], Path("film.mp4"), Wishes(transition=Transition()))
+        >>> print(film.duration_s, *film.plan.explain())
+
+    Args:
+        inputs: Local video files (MP4, MOV, Matroska/WebM, MPEG-TS), in the order of the film. They are not trusted,
+            and not changed.
+        output: The film; replaced atomically, and only by a film that passed its checks.
+        wishes: Size, frame rate, transitions, sound, codec and so on. The default joins the clips as they are.
+        progress: Called on the event loop with the stage, percent and time left.
+        limits: Bounds on inputs, time, memory and disk.
+        work_dir: Where temporary files go (a folder of our own inside it, always removed); the system's default
+            when omitted. It needs room for whatever is encoded, not for what is copied.
+
+    Returns:
+        The film.
+
+    Raises:
+        ClipError: One of the inputs cannot be used; ``error.clip`` is its index.
+        InvalidWishes: The wishes contradict themselves or the clips.
+        EngineError: Anything else, typed (see :mod:`.errors`).
+        asyncio.CancelledError: The caller was cancelled; every process is gone and every temporary file removed.
+    """
+    reporter = Reporter(progress)
+    output = Path(output)
+    # Of its own name: two films may be on their way to the same place.
+    partial = output.with_name(f".{output.name}.{secrets.token_hex(4)}.part")
+    try:
+        with tempfile.TemporaryDirectory(prefix="stitch-", dir=work_dir) as work:
+            async with asyncio.timeout(limits.timeout_s):
+                studio = _Studio(wishes, limits, Path(work), reporter)
+                film = await studio.produce([Path(path) for path in inputs], partial)
+                partial.replace(output)
+                film = replace(film, path=output, poster=await studio.poster(output, film))
+    except TimeoutError as error:
+        raise TimedOut(f"the film was not ready after {limits.timeout_s:.0f} s") from error
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise DiskFull(f"there is no room left for {output.name}; free some space and try again") from error
+        raise EncodeFailed(f"the film could not be written: {error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    reporter.finish()
+    return replace(film, timings_s=dict(reporter.timings_s))
+
+
+class _Studio:
+    """One film's making: what stays the same through its stages."""
+
+    def __init__(self, wishes: Wishes, limits: Limits, work: Path, reporter: Reporter) -> None:
+        self._wishes, self._limits, self._work, self._reporter = wishes, limits, work, reporter
+        self._notes: tuple[str, ...] = ()
+
+    async def produce(self, inputs: Sequence[Path], output: Path) -> Film:
+        """Make the film at ``output``, by safer plans if the first fails its checks."""
+        if not inputs:
+            raise InvalidWishes("a film needs at least one clip")
+        self._reporter.enter("probe", 3.0, "looking at the clips")
+        probes = await probe_all(inputs, self._limits)
+        probes = await unwrap_all(probes, self._wishes, self._limits, self._work)
+        first = plan(probes, self._wishes, max_duration_s=self._limits.film_duration_s)
+        try:
+            return self._film(output, first, await self._make(first, probes, output), ())
+        except VerifyFailed as error:
+            fallbacks = (Fallback("copy", f"{error.message}. {error.detail.strip()[:300]}".strip()),)
+        # A mix places the sound to the sample by other code than the splicer's; see concat.py for the rest.
+        wary = [_distrusted(each) for each in probes]
+        second = plan(wary, replace(self._wishes, audio="none" if first.sound is None else "exact"),
+                      max_duration_s=self._limits.film_duration_s)  # fmt: skip
+        return self._film(output, second, await self._make_safely(second, wary, output), fallbacks)
+
+    async def poster(self, film_path: Path, film: Film) -> Path | None:
+        """Make the poster, if one is wished for."""
+        if self._wishes.poster_at_s is None:
+            return None
+        self._reporter.enter("poster", 99.0)
+        at_s = min(self._wishes.poster_at_s, max(0.0, film.duration_s - float(1 / film.fps)))
+        return await make_poster(film_path, self._wishes.poster or film_path.with_suffix(".jpg"), at_s, self._limits)
+
+    async def _make(self, chosen: Plan, probes: Sequence[Probe], output: Path) -> Checked:
+        maker = Maker(chosen, probes, self._wishes, self._limits, self._work, self._reporter)
+        pieces = await maker.pieces()
+        self._notes = pieces.notes
+        await maker.join(pieces, output)
+        self._reporter.enter("verify", 98.0, "checking the film")
+        checked = await asyncio.to_thread(verify_tables, output, chosen)
+        await verify_joints(output, chosen, self._limits, self._work)
+        return checked
+
+    async def _make_safely(self, chosen: Plan, probes: Sequence[Probe], output: Path) -> Checked:
+        maker = Maker(chosen, probes, self._wishes, self._limits, self._work, self._reporter)
+        pieces = await maker.pieces()
+        self._notes = pieces.notes
+        self._reporter.enter("join", 95.0, "joining by ffmpeg")
+        await concat_pieces(pieces, chosen, output, self._limits, self._work)
+        self._reporter.enter("verify", 98.0, "checking the film")
+        return await asyncio.to_thread(verify_tables, output, chosen)
+
+    def _film(self, path: Path, chosen: Plan, checked: Checked, fallbacks: tuple[Fallback, ...]) -> Film:
+        target = chosen.target
+        return Film(
+            path=path,
+            bytes=checked.bytes,
+            duration_s=checked.duration_s,
+            width=target.width,
+            height=target.height,
+            fps=target.fps,
+            frames=checked.frames,
+            video_codec=target.codec,
+            audio_codec="aac" if chosen.sound else None,
+            plan=chosen,
+            fallbacks=fallbacks,
+            notes=self._notes,
+        )
+
+
+def _distrusted(found: Probe) -> Probe:
+    """Return the probe of a clip of which nothing may be copied any more."""
+    note = ("an earlier film with copies of it failed its checks",)
+    audio = found.audio and replace(found.audio, odd=found.audio.odd + note)
+    return replace(found, video=replace(found.video, odd=found.video.odd + note), audio=audio)

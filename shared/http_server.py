@@ -1,0 +1,84 @@
+"""Running an ASGI application inside a process that handles signals itself."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from shared.artifacts.protocol import ArtifactStore
+from shared.bus.protocol import Bus
+from shared.errors import ConfigurationError
+from shared.readiness import readiness
+from shared.store.jobs import JobStore
+
+
+class HttpServer(uvicorn.Server):
+    """A uvicorn server that leaves signals to its process."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+    async def run_until_cancelled(self) -> None:
+        """Serve; when cancelled, finish the requests under way.
+
+        Raises:
+            ConfigurationError: the port is taken.
+        """
+        serving = asyncio.create_task(self.serve())
+        try:
+            await asyncio.shield(serving)
+        except asyncio.CancelledError:
+            self.should_exit = True
+            await serving
+            raise
+        except SystemExit:
+            host, port = self.config.host, self.config.port
+            raise ConfigurationError(
+                f"cannot listen on {host}:{port}: it is taken or not ours; set another PORT"
+            ) from None
+
+    @property
+    def bound_port(self) -> int:
+        """The port it listens on, once started."""
+        port: int = self.servers[0].sockets[0].getsockname()[1]
+        return port
+
+
+def make_server(app: Any, host: str, port: int, *, grace_s: float = 20) -> HttpServer:
+    """Return a server for `app`; nothing listens yet."""
+    return HttpServer(
+        uvicorn.Config(
+            app,
+            host=host,
+            port=port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=round(grace_s),
+        )
+    )
+
+
+def worker_app(bus: Bus, store: JobStore, artifacts: ArtifactStore) -> Starlette:
+    """Return what a worker serves on `METRICS_PORT`: `/metrics`, `/healthz`, `/readyz`."""
+
+    async def metrics_page(_request: Request) -> Response:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    async def alive(_request: Request) -> Response:
+        return JSONResponse({"status": "alive"})
+
+    async def ready(_request: Request) -> Response:
+        found = await readiness(bus, store, artifacts)
+        return JSONResponse(found.as_dict(), 200 if found.ok else 503)
+
+    return Starlette(routes=[Route("/metrics", metrics_page), Route("/healthz", alive), Route("/readyz", ready)])

@@ -1,0 +1,281 @@
+"""The job document: one immutable value that says all that has happened to a job.
+
+It is stored as JSON. Readers ignore fields they do not know, and every field added later has a default, so
+that this version reads the documents of the last one and the other way round (rolling upgrades).
+All times are milliseconds since the Unix epoch.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+TEXT_LIMIT = 500
+"""Characters kept of a text that quotes somebody else: documents stay bounded whatever partners write."""
+
+
+def shortened(text: str) -> str:
+    """Return `text` with at most `TEXT_LIMIT` characters."""
+    return text if len(text) <= TEXT_LIMIT else text[: TEXT_LIMIT - 1] + "…"
+
+
+class Document(BaseModel):
+    """Base of every part of the document: immutable, tolerant of unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    def but(self, **changes: Any) -> Self:
+        """Return a copy with some fields replaced."""
+        return self.model_copy(update=changes)
+
+
+class JobStatus(StrEnum):
+    """Where a job stands. Goes forward only, except `failed → generating` by an explicit retry."""
+
+    PENDING = "pending"
+    GENERATING = "generating"
+    PROCESSING = "processing"
+    STITCHING = "stitching"
+    UPLOADING = "uploading"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more happens to the film (its last status may still have to reach Airtable)."""
+        return self in (JobStatus.COMPLETED, JobStatus.FAILED)
+
+
+class ClipStatus(StrEnum):
+    """Where one clip stands."""
+
+    PENDING = "pending"
+    SUBMITTING = "submitting"
+    GENERATING = "generating"
+    READY = "ready"
+    FAILED = "failed"
+
+
+class AttemptState(StrEnum):
+    """What is known of one order placed with a provider."""
+
+    SUBMITTING = "submitting"
+    """The intent is written; the order may be on its way."""
+    AMBIGUOUS = "ambiguous"
+    """Nobody knows whether the provider took the order; it must not be placed again blindly."""
+    GENERATING = "generating"
+    """The provider took it and gave a task id."""
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    """The provider took it and gave it up, or its result was unusable."""
+    REFUSED = "refused"
+    """The provider did not take it; nothing was bought."""
+
+
+class Stage(StrEnum):
+    """The part of the pipeline in which something happened."""
+
+    ACCEPTING = "accepting"
+    GENERATING = "generating"
+    STITCHING = "stitching"
+    UPLOADING = "uploading"
+
+
+class AspectRatio(StrEnum):
+    """The picture's shape, in the words of the original API."""
+
+    LANDSCAPE = "landscape"
+    PORTRAIT = "portrait"
+    SQUARE = "square"
+
+
+class Failure(Document):
+    """Why something failed: for a machine (`stage`, `code`, `retryable`) and for a person (`message`)."""
+
+    stage: Stage
+    code: str
+    message: Annotated[str, AfterValidator(shortened)]
+    retryable: bool = False
+    clip: int | None = None
+
+
+class Lease(Document):
+    """The exclusive right to do a step until `expires_at`; a result is accepted only from its owner."""
+
+    owner: str
+    expires_at: int
+
+    def is_live(self, now: int) -> bool:
+        """Whether the lease still protects its owner at time `now`."""
+        return now < self.expires_at
+
+
+class Attempt(Document):
+    """One order of one clip with a provider, from the written intent to its outcome.
+
+    Attributes:
+        provider_state: how far the task is, in the provider's words.
+        provider_changes: how often that has changed.
+    """
+
+    number: int
+    provider: str
+    model: str
+    state: AttemptState = AttemptState.SUBMITTING
+    task_id: str | None = None
+    started_at: int
+    submitted_at: int | None = None
+    ended_at: int | None = None
+    provider_state: str | None = None
+    provider_changes: int = 0
+    failure: Failure | None = None
+    credits: float | None = None
+
+
+class Artifact(Document):
+    """A media file of ours in the artifact store."""
+
+    key: str
+    size_bytes: int
+    duration_s: float | None = None
+    width: int | None = None
+    height: int | None = None
+
+
+class Clip(Document):
+    """One clip of the film: what was asked for and what became of it.
+
+    Attributes:
+        number: place in the film, from 1.
+        task_id: our own id of the clip's task (`taskIdN` of the HTTP answer), known before any provider's.
+        changed_at: when its status last changed.
+        not_before: a pending clip is not ordered before this time.
+        poll_at: when to ask the provider again if no callback came.
+        fetches: how often bringing the newest attempt's result home failed, or whoever did it fell silent.
+        lease: held while the clip is being ordered or brought home.
+    """
+
+    number: int
+    task_id: str
+    prompt: str
+    duration_s: int | None = None
+    model: str | None = None
+    status: ClipStatus = ClipStatus.PENDING
+    changed_at: int = 0
+    attempts: tuple[Attempt, ...] = ()
+    not_before: int = 0
+    poll_at: int | None = None
+    polls: int = 0
+    fetches: int = 0
+    lease: Lease | None = None
+    artifact: Artifact | None = None
+    failure: Failure | None = None
+
+    @property
+    def attempt(self) -> Attempt | None:
+        """The newest attempt, if there was any."""
+        return self.attempts[-1] if self.attempts else None
+
+    @property
+    def in_flight(self) -> bool:
+        """Whether a provider has, or may have, an order for this clip."""
+        return self.status in (ClipStatus.SUBMITTING, ClipStatus.GENERATING)
+
+
+class Film(Document):
+    """The joined film and its poster in the artifact store, and how it was joined."""
+
+    video: Artifact
+    poster: Artifact | None = None
+    frames: int | None = None
+    fps: str | None = None
+    plan: dict[str, Any] = Field(default_factory=dict)
+
+
+class Delivery(Document):
+    """Proof that the film stands in the record."""
+
+    record_id: str
+    attachment_id: str | None = None
+    filename: str
+    delivered_at: int
+
+
+class Passage(Document):
+    """A status and when the job reached it."""
+
+    status: JobStatus
+    at: int
+
+
+class Mirror(Document):
+    """How far the job's statuses have been copied into Airtable.
+
+    Attributes:
+        written: how many of `Job.passages` the record has seen (or were skipped for good).
+        lease: held while somebody writes to the record.
+    """
+
+    written: int = 0
+    lease: Lease | None = None
+    attempts: int = 0
+    not_before: int = 0
+    problem: str | None = None
+
+
+class TimelineEntry(Document):
+    """One thing that happened, for people."""
+
+    at: int
+    stage: Stage
+    what: str
+    clip: int | None = None
+    attempt: int | None = None
+
+
+class Job(Document):
+    """A film being made.
+
+    Attributes:
+        version: grows by one with every write; the store's compare-and-set works on it.
+        progress_at: when the job last came closer to its end; `JOB_TIMEOUT` counts from here.
+        passages: every status the job has had, oldest first.
+        lease: held while the film is stitched or delivered.
+        step_tries: how often that step has been begun since the status last changed.
+        nudges: how often the reconciler has re-published this job's events since something last happened.
+        traceparent: W3C trace context of the request that made the job.
+    """
+
+    id: str
+    schema_version: int = 1
+    version: int = 0
+    created_at: int
+    updated_at: int
+    progress_at: int
+    status: JobStatus = JobStatus.PENDING
+    passages: tuple[Passage, ...] = ()
+    clips: tuple[Clip, ...]
+    aspect_ratio: AspectRatio = AspectRatio.LANDSCAPE
+    record_id: str | None = None
+    lease: Lease | None = None
+    step_tries: int = 0
+    film: Film | None = None
+    delivery: Delivery | None = None
+    failure: Failure | None = None
+    finished_at: int | None = None
+    mirror: Mirror = Mirror()
+    timeline: tuple[TimelineEntry, ...] = ()
+    nudges: int = 0
+    nudged_at: int = 0
+    traceparent: str | None = None
+
+    def clip(self, number: int) -> Clip:
+        """Return clip `number` (from 1).
+
+        Raises:
+            KeyError: the job has no such clip.
+        """
+        for clip in self.clips:
+            if clip.number == number:
+                return clip
+        raise KeyError(f"job {self.id} has no clip {number}")

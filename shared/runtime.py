@@ -1,0 +1,187 @@
+"""Putting a process together: adapters chosen from the environment, started, watched, drained, closed.
+
+The same code runs embedded (one process, in-memory bus, SQLite) and distributed (RabbitMQ, Redis): only the
+adapters picked here differ. A dependency that is down at start is waited for; meanwhile the process is alive
+but not ready.
+"""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import structlog
+
+from shared import metrics
+from shared.artifacts.factory import open_artifacts
+from shared.artifacts.protocol import ArtifactStore
+from shared.bus.memory import MemoryBus
+from shared.bus.protocol import Bus, Subscription
+from shared.bus.rabbit import RabbitBus
+from shared.bus.topology import SUBSCRIPTIONS
+from shared.context import Context
+from shared.emitter import Emitter
+from shared.errors import ConfigurationError, DependencyDown
+from shared.job.outstanding import due_at, expires_at
+from shared.media_links import MediaLinks
+from shared.reconciler import Reconciler
+from shared.service import BusMetrics, Route, attach
+from shared.settings import Settings
+from shared.store.jobs import JobStore
+from shared.store.protocol import Backend
+from shared.store.redis import RedisBackend
+from shared.store.sqlite import SqliteBackend
+from shared.store.upstash import UpstashBackend
+from shared.tokens import Signer
+from shared.version import VERSION
+from shared.workdir import own_work_dir
+
+log = structlog.get_logger(__name__)
+
+CONNECT_AGAIN_S = 2.0
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything a service is built from."""
+
+    settings: Settings
+    context: Context
+    backend: Backend
+    bus: Bus
+    signer: Signer
+    links: MediaLinks
+    work_dir: Path
+
+    @property
+    def artifacts(self) -> ArtifactStore:
+        """Where media files are kept."""
+        return self.context.artifacts
+
+
+Build = Callable[[Parts, AsyncExitStack], Awaitable[Sequence[Route]]]
+"""Makes a service's routes; what it opens it puts on the stack."""
+
+
+def choose_backend(settings: Settings, *, distributed: bool) -> Backend:
+    """Return the job store's backend that the environment names.
+
+    Raises:
+        ConfigurationError: none is named and the services run as separate processes; or half of a pair is set.
+    """
+    if settings.redis_url is not None:
+        return RedisBackend(settings.redis_url.get_secret_value())
+    if settings.upstash_redis_rest_url is not None:
+        if settings.upstash_redis_rest_token is None:
+            raise ConfigurationError("UPSTASH_REDIS_REST_URL is set, but UPSTASH_REDIS_REST_TOKEN is not")
+        return UpstashBackend(settings.upstash_redis_rest_url, settings.upstash_redis_rest_token.get_secret_value())
+    if distributed:
+        raise ConfigurationError(
+            "no job store: set REDIS_URL, or UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN "
+            "(or run all in one process with `sora-stitcher up`, which needs neither)"
+        )
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    return SqliteBackend(settings.data_dir / "jobs.sqlite3")
+
+
+def choose_bus(settings: Settings, *, distributed: bool) -> Bus:
+    """Return the bus that the environment names.
+
+    Raises:
+        ConfigurationError: none is named and the services run as separate processes.
+    """
+    if settings.rabbitmq_url is not None:
+        return RabbitBus(settings.rabbitmq_url.get_secret_value(), SUBSCRIPTIONS, observer=BusMetrics())
+    if distributed:
+        raise ConfigurationError(
+            "RABBITMQ_URL is not set: services that run as separate processes need a broker, e.g. "
+            "amqp://user:password@host:5672/ (or run all in one process with `sora-stitcher up`)"
+        )
+    return MemoryBus(SUBSCRIPTIONS, observer=BusMetrics())
+
+
+@asynccontextmanager
+async def open_parts(settings: Settings, service: str, *, distributed: bool) -> AsyncIterator[Parts]:
+    """Choose the adapters; nothing is connected yet (see `connect`). On leaving, everything is closed."""
+    policy = settings.policy()
+    backend = choose_backend(settings, distributed=distributed)
+    bus = choose_bus(settings, distributed=distributed)
+    artifacts = open_artifacts(settings.artifacts_location)
+    signer = Signer(settings.signing_key(distributed=distributed))
+    store = JobStore(backend, due_at=partial(due_at, policy=policy), expires_at=partial(expires_at, policy=policy))
+    context = Context(store=store, emitter=Emitter(bus, service), artifacts=artifacts, policy=policy)
+    metrics.BUILD.labels(service, VERSION).set(1)
+    with own_work_dir(settings.data_dir / "work", service) as work_dir:
+        try:
+            yield Parts(
+                settings=settings,
+                context=context,
+                backend=backend,
+                bus=bus,
+                signer=signer,
+                links=MediaLinks(signer, settings.base_url),
+                work_dir=work_dir,
+            )
+        finally:
+            await bus.close()
+            await store.close()
+            await artifacts.close()
+
+
+async def connect(parts: Parts) -> None:
+    """Open store and bus; keep trying while they do not answer."""
+    for name, open_it in (("store", parts.context.store.open), ("bus", parts.bus.start)):
+        while True:
+            try:
+                await open_it()
+                break
+            except DependencyDown as down:
+                log.warning("waiting at start", dependency=name, problem=str(down))
+                await asyncio.sleep(CONNECT_AGAIN_S)
+
+
+async def work(parts: Parts, subscriptions: Iterable[Subscription], routes: Sequence[Route]) -> None:
+    """Connect, consume, and reconcile until cancelled."""
+    await connect(parts)
+    await attach(parts.bus, subscriptions, routes)
+    log.info("working", version=VERSION)
+    settings = parts.settings
+    reconciler = Reconciler(
+        parts.context.store,
+        parts.context.emitter,
+        parts.context.artifacts,
+        parts.context.policy,
+        owner=parts.context.process,
+        every_ms=settings.reconcile_every_ms,
+    )
+    await reconciler.run()
+
+
+async def until_told_to_stop(*tasks: "asyncio.Task[None]") -> None:
+    """Return at SIGTERM or SIGINT; raise what a task raises if one ends before."""
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    stop = asyncio.create_task(told.wait())
+    try:
+        await asyncio.wait({stop, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            if task.done() and not task.cancelled():
+                task.result()
+    finally:
+        stop.cancel()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+async def cancel(*tasks: "asyncio.Task[None]") -> None:
+    """Cancel tasks and wait for them."""
+    for task in tasks:
+        task.cancel()
+    for task in tasks:
+        with suppress(asyncio.CancelledError):
+            await task

@@ -1,0 +1,184 @@
+"""Every kind of odd clip between two ordinary ones: the film is whole, in order, in sync and clean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from shared.film import Action, SoundAction, ffmpeg_exe, stitch
+from tests.support.media import Clip, dominant_hz, make_clip, remux, run, watch
+
+ORDINARY = Clip(number=1, frames=36)
+ALL = list(range(30))
+FAST = ("-preset", "ultrafast")
+REALTIME = ("-deadline", "realtime")
+BT709 = ("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709")
+HDR = ("-tag:v", "hvc1", "-color_primaries", "bt2020", "-color_trc", "smpte2084", "-colorspace", "bt2020nc",
+       "-x265-params", "log-level=error:colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc:range=limited")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Odd:
+    """An odd clip: how it is made, where its own picture lies in the film's, and what the planner should do."""
+
+    name: str
+    make: Callable[[Path], Path]
+    frames: list[int]
+    video: Action = Action.NORMALISE
+    sound: SoundAction = SoundAction.COPY
+    content: tuple[int, int, int, int] | None = None
+    tolerance: int = 0
+    rotated: bool = False
+
+
+def _clip(**changes: object) -> Callable[[Path], Path]:
+    clip = replace(Clip(number=2, frames=30), **changes)  # type: ignore[arg-type]
+    return lambda folder: make_clip(folder / f"odd{clip.suffix}", clip)
+
+
+def _rewrapped(name: str, *options: str, before: tuple[str, ...] = (), **changes: object) -> Callable[[Path], Path]:
+    return lambda folder: remux(_clip(**changes)(folder), folder / name, *options, before=before)
+
+
+def _variable_rate(folder: Path) -> Path:
+    # Every fifth frame is missing, and its time is not filled.
+    return make_clip(
+        folder / "vfr.mp4",
+        Clip(number=2, frames=30, filters="select='mod(n+1,5)'", extra=("-preset", "veryfast", "-fps_mode", "vfr")),
+    )
+
+
+def _late_start(folder: Path) -> Path:
+    return remux(_clip()(folder), folder / "late.ts", "-muxdelay", "0", "-output_ts_offset", "3.3")
+
+
+def _edit_list(folder: Path) -> Path:
+    return remux(_clip(gop=10)(folder), folder / "cut.mp4", before=("-ss", "0.4"))
+
+
+def _rotated(folder: Path) -> Path:
+    source = _clip()(folder)
+    return remux(source, folder / "rotated.mp4", before=("-display_rotation", "90"))
+
+
+ODD = [
+    Odd("twin", _clip(), ALL, Action.COPY),
+    Odd("headers of its own", _clip(extra=("-preset", "slow", "-crf", "20")), ALL),
+    Odd("headers of its own under other ids", _clip(extra=("-profile:v", "baseline", "-x264-params", "sps-id=3")), ALL,
+        Action.COPY),
+    Odd("24 fps", _clip(fps="24", frames=24), [f * 24 // 30 for f in range(30)], tolerance=1),
+    Odd("25 fps", _clip(fps="25", frames=25), [f * 25 // 30 for f in range(30)], tolerance=1),
+    Odd("60 fps", _clip(fps="60", frames=60), [f * 2 for f in range(30)], tolerance=1),
+    Odd("29.97 fps", _clip(fps="30000/1001", frames=30), ALL, tolerance=1),
+    Odd("larger", _clip(size=(384, 216)), ALL),
+    Odd("smaller", _clip(size=(96, 54)), ALL),
+    Odd("portrait", _clip(size=(108, 192)), ALL, content=(66, 0, 60, 108)),
+    Odd("square", _clip(size=(108, 108)), ALL, content=(42, 0, 108, 108)),
+    Odd("HEVC", _clip(codec="libx265", extra=(*FAST, "-tag:v", "hvc1", "-x265-params", "log-level=error")), ALL),
+    Odd("VP9 and Opus in WebM", _clip(codec="libvpx-vp9", extra=REALTIME, audio="libopus", suffix=".webm"), ALL,
+        sound=SoundAction.ENCODE),
+    Odd("VP8 and Vorbis in WebM", _clip(codec="libvpx", extra=REALTIME, audio="libvorbis", suffix=".webm"), ALL,
+        sound=SoundAction.ENCODE),
+    Odd("AV1", _clip(codec="libsvtav1", extra=("-preset", "10", "-crf", "20", "-svtav1-params", "log=0")), ALL),
+    Odd("MPEG-4 part 2 and MP3", _clip(codec="mpeg4", extra=("-q:v", "3"), audio="libmp3lame"), ALL,
+        sound=SoundAction.ENCODE),
+    Odd("H.264 in Matroska", _rewrapped("x.mkv"), ALL, Action.COPY),
+    Odd("H.264 in MPEG-TS, starting at 3.3 s", _late_start, ALL, Action.COPY),
+    Odd("fragmented MP4", _rewrapped("x.mp4", "-movflags", "frag_keyframe+empty_moov"), ALL, Action.COPY,
+        SoundAction.ENCODE),
+    Odd("QuickTime", _rewrapped("x.mov"), ALL, Action.COPY, SoundAction.ENCODE),
+    Odd("no edit lists", _rewrapped("x.mp4", "-use_editlist", "0"), ALL, Action.COPY, SoundAction.ENCODE),
+    Odd("negative composition offsets", _rewrapped("x.mp4", "-movflags", "negative_cts_offsets"), ALL, Action.COPY),
+    Odd("edit list", _edit_list, list(range(12, 30))),
+    Odd("variable frame rate", _variable_rate, [f if f % 5 != 4 else f - 1 for f in range(29)], tolerance=1),
+    Odd("no sound", _clip(audio=None), ALL, Action.COPY, SoundAction.SILENCE),
+    Odd("mono", _clip(channels=1), ALL, Action.COPY, SoundAction.ENCODE),
+    Odd("44.1 kHz", _clip(sample_rate=44100), ALL, Action.COPY, SoundAction.ENCODE),
+    Odd("mono 44.1 kHz", _clip(channels=1, sample_rate=44100), ALL, Action.COPY, SoundAction.ENCODE),
+    Odd("5.1", _clip(channels=6), ALL, Action.COPY, SoundAction.ENCODE),
+    Odd("96 kHz", _clip(sample_rate=96000), ALL, Action.COPY, SoundAction.ENCODE),
+    Odd("AC-3 sound", _clip(audio="ac3", audio_extra=("-b:a", "192k")), ALL, Action.COPY, SoundAction.ENCODE),
+    Odd("sound longer than picture", _clip(audio_s=2.5), ALL, Action.COPY),
+    Odd("sound shorter than picture", _clip(audio_s=0.6), ALL, Action.COPY),
+    Odd("10 bit", _clip(pixel_format="yuv420p10le"), ALL),
+    Odd("4:4:4", _clip(pixel_format="yuv444p"), ALL),
+    Odd("4:2:2", _clip(pixel_format="yuv422p"), ALL),
+    Odd("full range", _clip(pixel_format="yuvj420p", filters="scale=in_range=tv:out_range=pc"), ALL),
+    Odd("wide pixels", _clip(size=(144, 108), filters="setsar=4/3"), ALL),
+    Odd("BT.709 colours", _clip(extra=(*FAST, *BT709)), ALL),
+    Odd("HDR (PQ)", _clip(codec="libx265", pixel_format="yuv420p10le", extra=(*FAST, *HDR)), ALL),
+    Odd("rotated", _rotated, ALL, rotated=True),
+    Odd("one frame", _clip(frames=1), [0], Action.COPY),
+    Odd("open groups of pictures", _clip(gop=10, extra=("-preset", "veryfast", "-x264-params", "open-gop=1")), ALL,
+        Action.COPY),
+    Odd("no B frames", _clip(extra=("-preset", "veryfast", "-bf", "0")), ALL),
+    Odd("all key frames", _clip(gop=1), ALL),
+    Odd("interlaced", _clip(extra=("-preset", "veryfast", "-flags", "+ildct+ilme")), ALL),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("odd", ODD, ids=lambda odd: odd.name)
+async def test_an_odd_clip_between_two_ordinary_ones_makes_a_clean_film(
+    odd: Odd, clip_of: Callable[[Clip], Path], tmp_path: Path
+) -> None:
+    first, last = clip_of(ORDINARY), clip_of(replace(ORDINARY, number=3))
+    strange = odd.make(tmp_path)
+
+    film = await stitch([first, strange, last], tmp_path / "film.mp4")
+
+    assert film.fallbacks == ()
+    assert [clip.video for clip in film.plan.clips] == [Action.COPY, odd.video, Action.COPY], film.plan.explain()
+    assert film.plan.clips[1].sound is odd.sound, film.plan.explain()
+    seen = watch(film.path)
+    assert seen.complaints == ""
+    assert len(seen.marks) == film.frames == 72 + len(odd.frames)
+    assert seen.marks[:36] == [(1, frame) for frame in range(36)]
+    assert seen.marks[-36:] == [(3, frame) for frame in range(36)]
+    if not odd.rotated:
+        middle = watch(film.path, odd.content).marks[36:-36]
+        assert all(mark is not None and mark[0] == 2 for mark in middle), middle
+        apart = [abs(mark[1] - wanted) for mark, wanted in zip(middle, odd.frames, strict=True) if mark]
+        assert max(apart) <= odd.tolerance, [mark and mark[1] for mark in middle]
+    steps = np.diff(seen.times_s)
+    assert seen.times_s[0] == 0.0
+    assert np.abs(steps - 1 / 30).max() < 1e-4
+    assert abs(seen.sound_start_s) < 1 / 30
+    assert abs(film.duration_s - seen.video_end_s) < 1e-3
+    assert abs(seen.sound_end_s - seen.video_end_s) < 1 / 30
+
+
+async def test_each_clip_is_heard_with_its_own_pictures(clip_of: Callable[[Clip], Path], tmp_path: Path) -> None:
+    kinds = [
+        Clip(number=1, tone_hz=400),
+        Clip(number=2, tone_hz=700, channels=1, sample_rate=44100),
+        Clip(
+            number=3, tone_hz=1000, audio="libopus", codec="libvpx-vp9", extra=("-deadline", "realtime"), suffix=".webm"
+        ),
+        Clip(number=4, tone_hz=1300, channels=6),
+    ]
+
+    film = await stitch([clip_of(kind) for kind in kinds], tmp_path / "film.mp4")
+
+    seen = watch(film.path)
+    for index, kind in enumerate(kinds):
+        part = seen.sound[round((index + 0.25) * 48000) : round((index + 0.75) * 48000)]
+        assert dominant_hz(part, 48000) == pytest.approx(kind.tone_hz, abs=4)
+
+
+async def test_a_clip_whose_sound_starts_late_stays_in_sync(clip_of: Callable[[Clip], Path], tmp_path: Path) -> None:
+    source = clip_of(Clip(number=2, frames=45, click_s=0.8))
+    late = tmp_path / "late.mkv"
+    run([ffmpeg_exe(), "-v", "error", "-i", str(source), "-itsoffset", "0.2", "-i", str(source), "-map", "0:v",
+         "-map", "1:a", "-c", "copy", str(late)])  # fmt: skip
+
+    film = await stitch([clip_of(ORDINARY), late], tmp_path / "film.mp4")
+
+    seen = watch(film.path)
+    click = int(np.argmax(np.abs(seen.sound) > 0.5)) / 48000
+    assert click == pytest.approx(36 / 30 + 0.8 + 0.2, abs=0.0117)
+    assert Fraction(film.fps) == 30
