@@ -41,8 +41,8 @@ class ClipConfig(_Settings):
     cache_dir: str = Field("", description="keep rendered clips here (empty = private, removed at the end)")
 
 
-FAST_CLIPS = ClipConfig(seconds=1.0, short_side=180, fps=30, takes=False)
-"""For chaos and load runs: 320x180, one second, the same bytes for the same prompt."""
+FAST_CLIPS = ClipConfig(seconds=1.0, short_side=180, fps=15, takes=False)
+"""For chaos and load runs: 320x180, 15 frames in one second, the same bytes for the same prompt."""
 
 
 class KieConfig(_Settings):
@@ -68,7 +68,7 @@ class KieConfig(_Settings):
     callback_timeout_ms: int = Field(15_000, ge=1, description="a callback must be answered within this")
     callback_retries: int = Field(3, ge=0, description="further attempts after a failed callback")
     callback_retry_ms: int = Field(1000, ge=0, description="pause before the first retry, doubled each time")
-    callback_hold_ms: int = Field(30_000, ge=0, description="a barrier lets go after this at the latest")
+    callback_hold_ms: int = Field(60_000, ge=0, description="a barrier lets go after this at the latest")
     result_lifetime_ms: int = Field(86_400_000, ge=0, description="result URLs answer 404 after this")
     link_lifetime_ms: int = Field(1_200_000, ge=0, description="download-url links answer 403 after this")
     public_url: str = Field("", description="origin of result URLs (empty = the listener's own)")

@@ -197,17 +197,18 @@ class FaultBook:
         self._standing.clear()
         self._markers.clear()
 
-    def draw(self, channels: Iterable[str], text: str, *, count: bool = True) -> list[Fault]:
+    def draw(self, channels: Iterable[str], text: str, *, subject: str = "", count: bool = True) -> list[Fault]:
         """Return the faults that apply to one opportunity, rules first, then markers.
 
         Args:
             channels: Which parts of the contract are about to be exercised.
-            text: The prompt, or what else stands for the request.
+            text: The prompt, or what else stands for the request; markers are read from it.
+            subject: For whom markers count their `*n`; the text itself where nothing better is known.
             count: False looks without using anything up (for `HEAD`).
         """
         wanted, now_s = set(channels), time.monotonic()
         candidates = [s for s in self._standing.values() if s.rule.match in text]
-        candidates += self._from_markers(text)
+        candidates += self._from_markers(text, subject or text)
         drawn = []
         for standing in candidates:
             if standing.fault.channel not in wanted:
@@ -219,10 +220,10 @@ class FaultBook:
                 standing.seen, standing.applied = seen, applied
         return drawn
 
-    def _from_markers(self, text: str) -> list[_Standing]:
+    def _from_markers(self, text: str, subject: str) -> list[_Standing]:
         standing = []
         for word in marker_words(text):
-            key = (text, word)
+            key = (subject, word)
             if key not in self._markers:
                 self._markers[key] = self._standing_of(word)
             if (known := self._markers[key]) is not None:

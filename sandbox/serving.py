@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import socket
-import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from typing import Any, cast
 
-import httpx
 import uvicorn
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -75,7 +72,9 @@ class _Server(uvicorn.Server):
             connection.transport.abort()
         if self.server_state.tasks:
             await asyncio.wait(self.server_state.tasks, timeout=_GRACE_S)
-        while self.server_state.connections:  # one turn of the loop until every transport is closed
+        for _ in range(100):  # a transport is closed one or two turns of the loop after it was aborted
+            if not self.server_state.connections:
+                break
             await asyncio.sleep(0)
 
 
@@ -192,18 +191,6 @@ class NoAnswer(Response):
         transport = cast("asyncio.Transport", scope["extensions"][_TRANSPORT])
         if not transport.is_closing():
             await cut_connection(scope, receive, reset=True)
-
-
-@functools.cache
-def _certificates() -> ssl.SSLContext:
-    """Load the certificate store once: it takes longer than everything else that a twin does at its start."""
-    return httpx.create_ssl_context(trust_env=False)
-
-
-def outgoing_client(**options: Any) -> httpx.AsyncClient:
-    """Return a client for the calls that a twin makes by itself: no proxies, as many connections as are needed."""
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=100)
-    return httpx.AsyncClient(verify=_certificates(), trust_env=False, limits=limits, **options)
 
 
 HTTP_FAULTS = {

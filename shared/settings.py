@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from shared.errors import ConfigurationError
 from shared.job.policy import AmbiguousPolicy, Policy
 
-DEFAULT_MODELS = "sora-2-text-to-video,bytedance/seedance-2,kling-2.6/text-to-video"
+DEFAULT_MODELS = "sora-2-text-to-video,kling/v3-turbo-text-to-video,wan/2-7-text-to-video"
 
 
 def _split(value: Any) -> Any:
@@ -43,6 +43,7 @@ class Settings(BaseSettings):
     video_models: Words = Field(default_factory=lambda: tuple(DEFAULT_MODELS.split(",")), min_length=1)
     sora_webhook_hmac_key: SecretStr | None = None
     provider_orders_per_10s: int = Field(default=20, ge=1)
+    provider_looks_per_s: int = Field(default=10, ge=1)
 
     airtable_api_key: SecretStr | None = None
     airtable_base_id: str | None = None

@@ -241,17 +241,21 @@ class AirtableTwin:
             except AirtableError as error:
                 return _json(error.status, error.body, error.headers)
 
-        faults = self.faults.draw(("any", route), self._text(path, raw)) if route else []
+        text, subject = self._subject(path, raw)
+        faults = self.faults.draw(("any", route), text, subject=subject) if route else []
         entry["faults"] = [f"{fault.channel}={fault.how}" for fault in faults]
         response = await answer_with_faults(faults, proper, self._refusal)
         entry["status"] = response.status_code
         return response
 
-    def _text(self, path: tuple[str, ...], raw: bytes) -> str:
-        """Return what faults match against: the path, and the record's text or the body of a creation."""
+    def _subject(self, path: tuple[str, ...], raw: bytes) -> tuple[str, str]:
+        """Return the text that faults match against, and the record (if there is one) that markers count for.
+
+        The text is the path, and that of the record or, where there is none yet, of the body.
+        """
         found = next((self.store.base.record(part) for part in path if part.startswith("rec")), None)
         text = found[1].text() if found else raw[:100_000].decode(errors="replace")
-        return f"/{'/'.join(path)} {text}"
+        return f"/{'/'.join(path)} {text}", found[1].id if found else ""
 
     def _refusal(self, fault: Fault) -> Response | None:
         if fault.how == "502":

@@ -16,7 +16,7 @@ from sandbox.airtable.model import Attachment, Record, Table
 from sandbox.airtable.store import AirtableStore
 from sandbox.config import AirtableConfig
 from sandbox.faults import Fault, FaultBook
-from sandbox.serving import outgoing_client
+from sandbox.outgoing import outgoing_client
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ class Ingester:
 
     async def _ingest(self, table: Table, record: Record, attachment: Attachment) -> None:
         text = f"{record.text()} {attachment.filename} {attachment.source_url}"
-        faults = {fault.how: fault for fault in self._faults.draw(("ingest",), text)}
+        faults = {fault.how: fault for fault in self._faults.draw(("ingest",), text, subject=record.id)}
         config = self._config()
         if "never" in faults:
             return

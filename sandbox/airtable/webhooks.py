@@ -15,16 +15,15 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
-
 from sandbox.airtable import errors
 from sandbox.airtable.model import Field, Table, Write, iso_time, new_id, now_ms
 from sandbox.airtable.store import AirtableStore
-from sandbox.serving import outgoing_client
+from sandbox.outgoing import DeliveryError, post
 
 logger = logging.getLogger(__name__)
 
 LIFETIME_MS = 7 * 24 * 3600 * 1000
+_PING_TIMEOUT_S = 25.0
 _MAX_WEBHOOKS, _MAX_PAYLOADS = 10, 50
 
 
@@ -81,7 +80,6 @@ class Webhooks:
         self._store = store
         self._hooks: dict[str, Webhook] = {}
         self._pings: set[asyncio.Task[None]] = set()
-        self._client = outgoing_client(timeout=25)
 
     def reset(self) -> None:
         """Forget all webhooks."""
@@ -93,7 +91,6 @@ class Webhooks:
         for ping in pings:
             ping.cancel()
         await asyncio.gather(*pings, return_exceptions=True)
-        await self._client.aclose()
 
     # --- API ----------------------------------------------------------------------------------------------------
 
@@ -218,11 +215,11 @@ class Webhooks:
         body = json.dumps(ping, separators=(",", ":")).encode()
         headers = {"Content-Type": "application/json", "X-Airtable-Content-MAC": content_mac(body, hook.secret)}
         try:
-            answer = await self._client.post(hook.url, content=body, headers=headers)
-        except httpx.HTTPError as error:
+            status = await post(hook.url, body, headers, _PING_TIMEOUT_S)
+        except DeliveryError as error:
             logger.info("a webhook's ping was not delivered: %s", error)
             return
-        if answer.is_success:
+        if 200 <= status < 300:
             hook.notified += 1
 
 

@@ -11,6 +11,7 @@ This module holds both directions (painting and reading), so the layout has one 
 from __future__ import annotations
 
 import binascii
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,11 +77,15 @@ def mark_edges(width: int, height: int) -> tuple[NDArray[np.float64], NDArray[np
     )
 
 
+@functools.lru_cache(maxsize=16)
+def _pixel_edges(height: int, width: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    xs, ys = mark_edges(width, height)
+    return np.rint(xs).astype(np.intp), np.rint(ys).astype(np.intp)
+
+
 def paint_mark(luma: Pixels, mark: Mark) -> None:
     """Paint the bar code into a luma plane (height x width, limited range), in place."""
-    height, width = luma.shape
-    xs, ys = mark_edges(width, height)
-    columns, rows = np.rint(xs).astype(int), np.rint(ys).astype(int)
+    columns, rows = _pixel_edges(*luma.shape)
     for row, bits in enumerate(encode_mark(mark)):
         line = np.repeat(np.where(bits, WHITE, BLACK).astype(np.uint8), np.diff(columns))
         luma[rows[row] : rows[row + 1], columns[0] : columns[-1]] = line
@@ -165,11 +170,11 @@ def find_clicks_s(samples: Samples, rate_hz: int) -> list[float]:
     return [float(start) / rate_hz for start in starts]
 
 
-def paint_sound(clip: int, seconds: float, rate_hz: int) -> Samples:
-    """Return the clip's sound: its tone with soft ends, and the click where there is room for it."""
+def paint_sound(frequency_hz: float, seconds: float, rate_hz: int) -> Samples:
+    """Return a clip's sound: its tone with soft ends, and the click where there is room for it."""
     count = round(seconds * rate_hz)
     time_s = np.arange(count) / rate_hz
-    sound = 0.1 * np.sin(2 * np.pi * tone_hz(clip) * time_s)
+    sound = 0.1 * np.sin(2 * np.pi * frequency_hz * time_s)
     fade = min(rate_hz // 100, count // 2)
     if fade:
         ramp = np.linspace(0, 1, fade)

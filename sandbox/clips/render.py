@@ -7,7 +7,9 @@ and keeps rendering off the event loop.
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import io
 import uuid
 import zlib
 from dataclasses import dataclass
@@ -20,7 +22,7 @@ import numpy as np
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
 
-from sandbox.clips.marks import paint_sound
+from sandbox.clips.marks import paint_sound, tone_hz
 from sandbox.clips.picture import Picture, frame_painter
 
 # Half the CPU of "veryfast" for these calm pictures, with the stream features that real providers' encoders use.
@@ -145,7 +147,7 @@ def _encode(spec: ClipSpec, container: OutputContainer) -> None:
     }
     audio = None
     if spec.audio != "none":
-        audio = container.add_stream("aac", rate=spec.audio_rate_hz, layout=spec.audio, bit_rate=96_000)
+        audio = _add_audio(container, spec.audio, spec.audio_rate_hz)
     paint = frame_painter(
         Picture(
             prompt=spec.prompt,
@@ -164,17 +166,35 @@ def _encode(spec: ClipSpec, container: OutputContainer) -> None:
         container.mux(video.encode(frame))
     container.mux(video.encode())
     if audio is not None:
-        _encode_sound(spec, container, audio)
+        seconds = spec.frames / spec.fps
+        for content, pts in _sound_packets(tone_hz(spec.clip), seconds, spec.audio, spec.audio_rate_hz):
+            packet = av.Packet(content)
+            packet.pts = packet.dts = pts
+            packet.time_base, packet.stream = Fraction(1, spec.audio_rate_hz), audio
+            packet.is_keyframe = True
+            container.mux(packet)
 
 
-def _encode_sound(spec: ClipSpec, container: OutputContainer, audio: AudioStream) -> None:
-    sound = paint_sound(spec.clip, spec.frames / spec.fps, spec.audio_rate_hz)
-    channels = np.repeat(sound[None, :], 1 if spec.audio == "mono" else 2, axis=0)
-    for start in range(0, len(sound), 1024):
-        chunk = av.AudioFrame.from_ndarray(
-            np.ascontiguousarray(channels[:, start : start + 1024]), format="fltp", layout=spec.audio
-        )
-        chunk.sample_rate, chunk.pts = spec.audio_rate_hz, start
-        chunk.time_base = Fraction(1, spec.audio_rate_hz)
-        container.mux(audio.encode(chunk))
-    container.mux(audio.encode())
+def _add_audio(container: OutputContainer, layout: str, rate_hz: int) -> AudioStream:
+    return container.add_stream("aac", rate=rate_hz, layout=layout, bit_rate=96_000, options={"aac_coder": "fast"})
+
+
+@functools.lru_cache(maxsize=256)
+def _sound_packets(frequency_hz: int, seconds: float, layout: str, rate_hz: int) -> tuple[tuple[bytes, int], ...]:
+    """Return the encoded sound as (content, pts in samples).
+
+    AAC takes as long as the picture, and there are only 200 tones: each is encoded once.
+    """
+    sound = paint_sound(frequency_hz, seconds, rate_hz)
+    channels = np.repeat(sound[None, :], 1 if layout == "mono" else 2, axis=0)
+    packets: list[tuple[bytes, int]] = []
+    with av.open(io.BytesIO(), "w", format="mp4") as container:
+        audio = _add_audio(container, layout, rate_hz)
+        for start in range(0, len(sound), 1024):
+            chunk = av.AudioFrame.from_ndarray(
+                np.ascontiguousarray(channels[:, start : start + 1024]), format="fltp", layout=layout
+            )
+            chunk.sample_rate, chunk.pts, chunk.time_base = rate_hz, start, Fraction(1, rate_hz)
+            packets += [(bytes(packet), packet.pts or 0) for packet in audio.encode(chunk)]
+        packets += [(bytes(packet), packet.pts or 0) for packet in audio.encode()]
+    return tuple(packets)

@@ -15,11 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
-
 from sandbox.config import KieConfig
 from sandbox.kie.tasks import Delivery, Task, callback_body
-from sandbox.serving import outgoing_client
+from sandbox.outgoing import DeliveryError, post
 
 
 def sign(task_id: str, timestamp_s: int, key: str) -> str:
@@ -92,12 +90,7 @@ class CallbackSender:
     def __init__(self, config: Callable[[], KieConfig]) -> None:
         self._config = config
         self._groups = Groups()
-        self._client = outgoing_client()
         self.deliveries: list[Delivery] = []
-
-    async def aclose(self) -> None:
-        """Close the connections."""
-        await self._client.aclose()
 
     async def report(self, task: Task) -> None:
         """Deliver the callback of a task as its faults say (perhaps not at all)."""
@@ -170,16 +163,11 @@ class CallbackSender:
     async def _attempt(self, task: Task, url: str, text: str, attempt: int) -> Delivery:
         delivery = Delivery(task.task_id, url, _now_ms(), text, attempt)
         self.deliveries.append(delivery)
+        timeout_s = self._config().callback_timeout_ms / 1000
         try:
-            answer = await self._client.post(
-                url,
-                content=text.encode(),
-                headers=self._headers(task),
-                timeout=self._config().callback_timeout_ms / 1000,
-            )
-            delivery.status = answer.status_code
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            delivery.error = f"{type(error).__name__}: {error}"
+            delivery.status = await post(url, text.encode(), self._headers(task), timeout_s)
+        except DeliveryError as error:
+            delivery.error = str(error)
         return delivery
 
     def _headers(self, task: Task) -> dict[str, str]:

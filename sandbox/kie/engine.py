@@ -91,7 +91,6 @@ class KieEngine:
     async def aclose(self) -> None:
         """Stop everything."""
         await self._stop()
-        await self.callbacks.aclose()
 
     async def _stop(self) -> None:
         running = list(self._running)

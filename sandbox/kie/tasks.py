@@ -64,7 +64,7 @@ class Order:
         model: Slug asked for.
         prompt: Prompt as given, with markers.
         callback_url: `callBackUrl`, or "".
-        code: `code` of the answer (200 = the order was taken).
+        code: `code` of the answer: 200 = the order was taken, 0 = it was never looked at (dropped, or still waiting).
         task_id: The task that was made; "" when the order was refused.
         ignored: Members of `input` that the model does not know.
         faults: Faults that applied to the answer.

@@ -10,6 +10,7 @@ from services.generator.ordering import Ordering
 from services.generator.provider.kie import KieProvider, open_kie_http
 from services.generator.provider.models import profile_of
 from services.generator.reporting import JobWriter
+from services.generator.turns import Turns
 from shared.errors import ConfigurationError
 from shared.fetch import Fetcher, FetchLimits
 from shared.film import Limits
@@ -46,5 +47,6 @@ async def build(parts: Parts, stack: AsyncExitStack) -> Sequence[Route]:
         orders_per_window=settings.provider_orders_per_10s,
     )
     check = EngineClipCheck(Limits(clip_bytes=settings.max_clip_bytes, clip_duration_s=settings.max_clip_seconds))
-    bringing_home = BringingHome(context, provider, writer, parts.signer, fetcher, check, parts.work_dir)
+    turns = Turns(context.store, settings.provider_looks_per_s)
+    bringing_home = BringingHome(context, provider, writer, parts.signer, fetcher, check, turns, parts.work_dir)
     return routes(context, ordering, bringing_home)

@@ -26,8 +26,9 @@ from services.generator.provider.outcomes import (
 )
 from services.generator.provider.protocol import VideoProvider
 from services.generator.reporting import JobWriter
+from services.generator.turns import Turns
 from shared import metrics
-from shared.bus.protocol import Delivery, Retry
+from shared.bus.protocol import Delivery
 from shared.context import Context
 from shared.events import VideoCallback
 from shared.fetch import Expired, Fetcher, FetchError
@@ -38,9 +39,6 @@ from shared.tokens import BadToken, ClipToken, Signer
 
 log = structlog.get_logger(__name__)
 
-LOOKS = "provider:looks"
-LOOKS_PER_SECOND = 10
-"""kie.ai allows 10 recordInfo requests per second and key."""
 MAX_FETCHES = 5
 MAX_ADDRESSES = 3
 MISSING_IS_NORMAL_MS = 60_000
@@ -79,6 +77,7 @@ class BringingHome:
         signer: Signer,
         fetcher: Fetcher,
         check: ClipCheck,
+        turns: Turns,
         work_dir: Path,
     ) -> None:
         self._context = context
@@ -87,6 +86,7 @@ class BringingHome:
         self._signer = signer
         self._fetcher = fetcher
         self._check = check
+        self._turns = turns
         self._work_dir = work_dir
 
     async def on_video_callback(self, delivery: Delivery) -> None:
@@ -100,9 +100,9 @@ class BringingHome:
         task_id = attempt.task_id or notice.task_id
         if task_id is None:
             return
-        wait_ms = await self._context.store.take(LOOKS, LOOKS_PER_SECOND, 1000)
-        if wait_ms:
-            raise Retry(wait_ms / 1000, "the provider's limit on questions", counts=False)
+        if notice.origin == "poll" and clip.poll_at is not None and self._context.clock() < clip.poll_at:
+            return  # somebody has asked since this was published
+        await self._turns.take()
         outcome = await self._provider.look(task_id)
         metrics.PROVIDER_REQUESTS.labels("look", type(outcome).__name__.lower()).inc()
         if attempt.task_id is None:

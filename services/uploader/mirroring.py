@@ -10,8 +10,9 @@ from shared.airtable.status import StatusWriter
 from shared.bus.protocol import Delivery
 from shared.context import Context
 from shared.errors import Refused
-from shared.job.mirror import NAMES, begin_mirror, end_mirror, mirror_failed, mirrored, next_status
+from shared.job.mirror import NAMES, begin_mirror, end_mirror, mirror_failed, mirrored, next_status, renew_mirror
 from shared.job.model import Job, JobStatus
+from shared.leases import holding
 
 log = structlog.get_logger(__name__)
 
@@ -35,21 +36,33 @@ class Mirroring:
         owner = context.new_owner()
         begin = partial(begin_mirror, owner=owner, now=context.clock(), policy=context.policy)
         job = await context.store.update(job.id, begin)
+
+        async def renew() -> None:
+            keep = partial(renew_mirror, owner=owner, now=context.clock(), policy=context.policy)
+            await context.store.update(job.id, keep)
+
         try:
-            while True:
-                job = await self.write_pending(job, owner)
-                end = partial(end_mirror, owner=owner, now=context.clock(), policy=context.policy)
-                try:
-                    await context.store.update(job.id, end)
-                    return
-                except Refused:
-                    job = await context.store.get(job.id)
+            async with holding(renew, lease_ms=context.policy.lease_ms):
+                await self._write_all(job, owner)
         except AirtableError as error:
             await self._put_off(job, owner, error)
         except BaseException:
             # Drained: the next one need not wait for the lease.
             await asyncio.shield(self._release(job, owner))
             raise
+
+    async def _write_all(self, job: Job, owner: str) -> None:
+        """Write until nothing is due, and give the lease back in the very moment in which that is true."""
+        context = self._context
+        while True:
+            job = await self.write_pending(job, owner)
+            end = partial(end_mirror, owner=owner, now=context.clock(), policy=context.policy)
+            try:
+                await context.store.update(job.id, end)
+            except Refused:
+                job = await context.store.get(job.id)
+            else:
+                return
 
     async def write_pending(self, job: Job, owner: str) -> Job:
         """Write every status that is due, holding the lease as `owner`. Raises `AirtableError`."""

@@ -4,9 +4,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from shared.airtable.errors import AirtableError
-from shared.airtable.fields import STATUS_NAMES, FieldNames, prompt_number
+from shared.airtable.fields import FieldNames, prompt_number
 from shared.airtable.protocol import FieldSchema, Records, TableSchema
+from shared.job.mirror import NAMES
 
+STATUSES = tuple(dict.fromkeys(NAMES.values()))
+"""Every word we write into Status."""
 _TEXT_TYPES = frozenset({"singleLineText", "multilineText", "richText"})
 _READABLE_TYPES = _TEXT_TYPES | {"aiText", "singleSelect", "formula", "rollup", "multipleLookupValues", "number"}
 _STATUS_TYPES = _TEXT_TYPES | {"singleSelect"}
@@ -30,7 +33,7 @@ class Finding:
 
 
 async def check_airtable(
-    records: Records, *, names: FieldNames | None = None, statuses: Iterable[str] = tuple(STATUS_NAMES.values())
+    records: Records, *, names: FieldNames | None = None, statuses: Iterable[str] = STATUSES
 ) -> list[Finding]:
     """Check everything we need of the table; reads only, three calls. Never raises an `AirtableError`.
 

@@ -86,7 +86,7 @@ class AirtableRecords:
         self._closed = False
 
     async def close(self, grace_s: float = 5.0) -> None:
-        """Take no more calls, give running ones `grace_s`, and close the connections."""
+        """Take no more calls, give running ones `grace_s`, then cut their connections."""
         self._closed = True
         self._executor.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(wait, tuple(self._running), grace_s)

@@ -1,23 +1,13 @@
-"""What a record's cells mean to us: prompts, the picture's shape, and the names of statuses. Pure."""
+"""What a record's cells mean to us: the prompts and the picture's shape; and the names of its fields. Pure."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from shared.airtable.errors import NoPrompts, UnknownAspectRatio, UnreadableCell
 from shared.airtable.protocol import Fields
-from shared.job.model import AspectRatio, JobStatus
-
-STATUS_NAMES: Mapping[JobStatus, str] = {
-    JobStatus.GENERATING: "Generating",
-    JobStatus.PROCESSING: "Processing",
-    JobStatus.STITCHING: "Stitching",
-    JobStatus.UPLOADING: "Uploading",
-    JobStatus.COMPLETED: "Completed",
-    JobStatus.FAILED: "Failed",
-}
-"""What the record's Status shows; a status that is missing here is not shown."""
+from shared.job.model import AspectRatio
 
 _PROMPT = re.compile(r"\s*prompt\s*0*([1-9]\d{0,3})\s*\Z", re.IGNORECASE)
 _ASPECT_RATIOS = {
@@ -39,11 +29,6 @@ class FieldNames:
     error: str = "Error"
     job_id: str = "Job ID"
     aspect_ratio: str = "Aspect Ratio"
-
-
-def status_name(status: JobStatus, names: Mapping[JobStatus, str] = STATUS_NAMES) -> str | None:
-    """Return what the record's Status shows for a job status, or None if it is not shown."""
-    return names.get(status)
 
 
 def prompts_of(fields: Fields) -> list[str]:

@@ -4,11 +4,11 @@ All processes that use one base share a sliding window and a "paused until" mark
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from shared.clock import Clock, now_ms
+from shared.store.memory import MemoryBackend
 
 REQUESTS_PER_SECOND = 4
 """One below Airtable's 5: people's scripts and automations use the same base."""
@@ -85,34 +85,6 @@ class BaseLimiter:
         return max(0, int(until) - self._clock()) if until else 0
 
 
-class LocalMarks:
-    """Marks of this process alone, for tools that run without a store."""
-
-    def __init__(self, clock: Clock = now_ms) -> None:
-        self._clock = clock
-        self._marks: dict[str, tuple[str, int]] = {}
-        self._taken: dict[str, deque[int]] = {}
-
-    async def put_mark(self, key: str, value: str, ttl_ms: int) -> None:
-        """Set a mark that disappears after `ttl_ms`."""
-        self._marks[key] = (value, self._clock() + ttl_ms)
-
-    async def get_mark(self, key: str) -> str | None:
-        """Return a mark's value, or None."""
-        value, until = self._marks.get(key, (None, 0))
-        return value if until > self._clock() else None
-
-    async def take(self, bucket: str, limit: int, window_ms: int, now_ms: int) -> int:
-        """Take a permit (0), or return the milliseconds to wait before asking again."""
-        taken = self._taken.setdefault(bucket, deque())
-        while taken and taken[0] <= now_ms - window_ms:
-            taken.popleft()
-        if len(taken) < limit:
-            taken.append(now_ms)
-            return 0
-        return taken[0] + window_ms - now_ms
-
-
 def local_limiter(base_id: str) -> BaseLimiter:
-    """Return a limiter of this process alone."""
-    return BaseLimiter(LocalMarks(), base_id)
+    """Return a limiter of this process alone, for tools that run without a store."""
+    return BaseLimiter(MemoryBackend(), base_id)

@@ -15,7 +15,6 @@ from shared.airtable.errors import (
     TooLargeForUpload,
     UnknownField,
 )
-from shared.airtable.fields import STATUS_NAMES
 from shared.airtable.protocol import (
     Attachment,
     Fields,
@@ -26,6 +25,7 @@ from shared.airtable.protocol import (
     TableSchema,
     attachments_of,
 )
+from shared.job.mirror import NAMES
 
 UPLOAD_LIMIT_BYTES = 5 * 1024 * 1024
 ATTACHMENT_ORIGIN = "https://v5.airtableusercontent.com"
@@ -47,7 +47,7 @@ def usual_schema(prompts: int = 2, without: Iterable[str] = ()) -> TableSchema:
         "Job ID": "singleLineText",
         "Aspect Ratio": "singleSelect",
     }
-    options = {"Status": tuple(STATUS_NAMES.values()), "Aspect Ratio": ("landscape", "portrait", "square")}
+    options = {"Status": tuple(dict.fromkeys(NAMES.values())), "Aspect Ratio": ("landscape", "portrait", "square")}
     return TableSchema(
         id=airtable_id("tbl"),
         name="Video Generation",

@@ -2,7 +2,8 @@
 
 Two adapters: `shared.airtable.client.AirtableRecords` (pyairtable) and `shared.airtable.memory.MemoryRecords`.
 One conformance suite (`tests/conformance/test_airtable.py`) runs on both. Everything that can go wrong is
-raised as `shared.airtable.errors.AirtableError`; no third-party exception escapes.
+raised as `shared.airtable.errors.AirtableError` (or `StoreUnavailable`, where the limit is shared through a store
+that is down); no third-party exception escapes.
 """
 
 import re

@@ -64,7 +64,7 @@ class StatusWriter:
 
         Args:
             record_id: the record.
-            status: as in `STATUS_NAMES`; None leaves the Status as it is.
+            status: one of `shared.job.mirror.NAMES`; None leaves the Status as it is.
             error: why the job failed, for a person.
             extra: more optional fields to write along.
 

@@ -18,6 +18,7 @@ from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnection
 from shared.airtable.answers import error_of_answer, error_without_answer
 from shared.airtable.calls import OddAnswer
 from shared.airtable.config import AirtableConfig
+from shared.airtable.connections import CuttableAdapter, OpenConnections
 from shared.airtable.errors import AirtableError, AirtableRejected
 from shared.airtable.protocol import Operation
 
@@ -60,6 +61,7 @@ class Transport:
         self._timeout_s = timeout_s
         self._local = threading.local()
         self._sessions: list[requests.Session] = []
+        self._open = OpenConnections()
 
     def perform(self, operation: Operation, call: Callable[[Table], T]) -> Outcome[T]:
         """Run `call` with this thread's table."""
@@ -80,7 +82,8 @@ class Transport:
         return Outcome(value, error, time.monotonic() - started)
 
     def close(self) -> None:
-        """Close all threads' idle connections."""
+        """Cut all threads' connections, running calls included."""
+        self._open.cut()
         for session in self._sessions:
             session.close()
 
@@ -99,6 +102,8 @@ class Transport:
             retry_strategy=None,
             endpoint_url=config.endpoint_url,
         )
+        for scheme in ("http://", "https://"):
+            api.session.mount(scheme, CuttableAdapter(self._open))
         api.session.auth = _Bearer(config)
         api.session.max_redirects = 0
         api.session.hooks["response"].append(_refuse)

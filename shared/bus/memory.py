@@ -123,6 +123,11 @@ class MemoryBus:
             timer.cancel()
         self._timers.clear()
 
+    @property
+    def connected(self) -> bool:
+        """Whether it was started and not closed."""
+        return self._open
+
     async def health(self) -> BusHealth:
         """Say how full the queues are; an open bus in memory always works."""
         stats = tuple(

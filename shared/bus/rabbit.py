@@ -7,9 +7,9 @@ get through; each is kept up for ever by a `Link`.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 
-from aio_pika.abc import AbstractChannel
 from yarl import URL
 
 from shared.bus.delays import DELAYS_MS, randomness
@@ -19,11 +19,11 @@ from shared.bus.protocol import BusHealth, DeadLetter, Handler, OnDead, QueueSta
 from shared.bus.rabbit_channel import Lane
 from shared.bus.rabbit_consumer import Consumer
 from shared.bus.rabbit_errors import broker_call
-from shared.bus.rabbit_inbox import CrashLimits, Inbox
+from shared.bus.rabbit_inbox import CrashLimits, Inbox, Surroundings
 from shared.bus.rabbit_letters import DeadLetters
 from shared.bus.rabbit_link import Link
 from shared.bus.rabbit_publisher import Publisher
-from shared.bus.rabbit_topology import Topology, depth
+from shared.bus.rabbit_topology import SUSPECT_SUFFIX, Topology, depth
 from shared.bus.runner import Runner
 from shared.bus.topology import EXCHANGE
 from shared.clock import Clock, now_ms
@@ -84,14 +84,13 @@ class RabbitBus:
     ) -> None:
         self._topology = Topology(exchange, tuple(subscriptions), tuple(delays_ms))
         self._wait_s = wait_s
-        self._limits = limits or CrashLimits()
-        self._observer = observer or SilentObserver()
-        self._clock = clock
-        self._random = randomness()
-        nodes = parse_urls(urls)
-        self._out = Link(nodes, self._topology, "publish", heartbeat_s, self._random)
-        self._in = Link(nodes, self._topology, "consume", heartbeat_s, self._random)
-        self._publisher = Publisher(self._out, self._topology, self._observer, clock)
+        nodes, random, hearing = parse_urls(urls), randomness(), observer or SilentObserver()
+        self._out = Link(nodes, self._topology, "publish", heartbeat_s, random)
+        self._in = Link(nodes, self._topology, "consume", heartbeat_s, random)
+        self._publisher = Publisher(self._out, self._topology, hearing, clock)
+        self._around = Surroundings(
+            self._publisher, self._topology.delays_ms, limits or CrashLimits(), hearing, clock, random
+        )
         self._letters = DeadLetters(self._out, self._publisher, self._topology, clock)
         self._looks = Lane(self._out.connection)
         self._consumers: list[Consumer] = []
@@ -117,24 +116,21 @@ class RabbitBus:
     async def consume(self, subscription: Subscription, handler: Handler, on_dead: OnDead | None = None) -> None:
         """Start handing deliveries to `handler`. If the broker is away, this begins when it is back."""
         choose(self._topology.subscriptions, subscription.queue)
-        runner = Runner(subscription, handler, on_dead, self._observer, self._random)
-
-        def inbox(on_broken: Callable[[], None]) -> Inbox:
-            return Inbox(
-                runner,
-                self._publisher,
-                self._topology.delays_ms,
-                self._limits,
-                self._observer,
-                self._clock,
-                self._random,
-                on_broken,
-            )
-
+        runner = Runner(subscription, handler, on_dead, self._around.observer, self._around.random)
+        slots = asyncio.Semaphore(subscription.prefetch)
         self._in.supervise()
-        consumer = Consumer(self._in, self._topology, subscription, inbox, self._random)
-        self._consumers.append(consumer)
-        await consumer.start()
+        async with asyncio.TaskGroup() as starting:
+            for suspects in (False, True):
+                consumer = Consumer(
+                    self._in,
+                    self._topology,
+                    subscription,
+                    partial(Inbox, runner, slots, self._around, suspects=suspects),
+                    self._around.random,
+                    suspects=suspects,
+                )
+                self._consumers.append(consumer)
+                starting.create_task(consumer.start())
 
     async def drain(self, grace_s: float) -> None:
         """Stop taking deliveries, wait for running handlers, then cancel those that remain.
@@ -155,18 +151,21 @@ class RabbitBus:
         await self._in.close()
         await self._out.close()
 
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection to publish on."""
+        return self._out.is_up
+
     async def health(self) -> BusHealth:
         """Whether both connections work and the broker confirms that our consumers are attached."""
         try:
-            with broker_call("RabbitMQ does not answer"):
-                async with asyncio.timeout(_HEALTH_S):
-                    stats = await self._stats(await self._looks.channel())
+            stats = tuple([await self._stats(s) for s in self._topology.subscriptions])
         except PublishFailed as error:
             return BusHealth(ok=False, problem=str(error))
-        attached = {s.queue: s.consumers for s in stats}
-        wanted = Counter(c.subscription.queue for c in self._consumers)
-        missing = {c.subscription.queue for c in self._consumers if not c.attached}
-        missing |= {queue for queue, count in wanted.items() if attached[queue] < count}
+        there = {s.queue: s.consumers for s in stats}
+        wanted = Counter(c.queue for c in self._consumers)
+        missing = {c.queue for c in self._consumers if not c.attached}
+        missing |= {queue for queue, consumers in there.items() if consumers < wanted[queue]}
         problem = f"not consuming {', '.join(sorted(missing))}" if missing else ""
         return BusHealth(not missing, problem, stats)
 
@@ -182,10 +181,12 @@ class RabbitBus:
         """Delete dead letters (all of the queue, or the one); return how many."""
         return await self._letters.drop(queue, letter_id)
 
-    async def _stats(self, channel: AbstractChannel) -> tuple[QueueStats, ...]:
-        stats = []
-        for subscription in self._topology.subscriptions:
-            ready, consumers = await depth(channel, subscription.queue)
-            dead, _ = await depth(channel, subscription.queue + DEAD_SUFFIX)
-            stats.append(QueueStats(subscription.queue, ready, consumers, dead))
-        return tuple(stats)
+    async def _stats(self, subscription: Subscription) -> QueueStats:
+        name = subscription.queue
+        with broker_call(f"cannot look at {name}"):
+            async with asyncio.timeout(_HEALTH_S):
+                channel = await self._looks.channel()
+                ready, consumers = await depth(channel, name)
+                suspects, _ = await depth(channel, name + SUSPECT_SUFFIX)
+                dead, _ = await depth(channel, name + DEAD_SUFFIX)
+        return QueueStats(name, ready + suspects, consumers, dead)

@@ -19,7 +19,7 @@ from shared.bus.rabbit_channel import CLOSE_S, close_channel, open_channel
 from shared.bus.rabbit_errors import broker_call
 from shared.bus.rabbit_inbox import Inbox
 from shared.bus.rabbit_link import Link
-from shared.bus.rabbit_topology import Topology, declare_subscription
+from shared.bus.rabbit_topology import SUSPECT_SUFFIX, Topology, declare_subscription
 from shared.errors import PublishFailed
 
 ATTACH_S = 10.0
@@ -33,7 +33,9 @@ class Consumer:
     """A consumer with a channel of its own (so that its prefetch is its own) that re-attaches for ever.
 
     Args:
+        subscription: what to consume: its work queue, or that of its suspects.
         inbox: makes the inbox; gets a function that forces a new channel, so that what is unacknowledged comes again.
+        suspects: whether to consume the suspects, one at a time.
     """
 
     def __init__(
@@ -43,8 +45,12 @@ class Consumer:
         subscription: Subscription,
         inbox: Callable[[Callable[[], None]], Inbox],
         random: Random,
+        *,
+        suspects: bool,
     ) -> None:
-        self.subscription = subscription
+        self.queue = subscription.queue + (SUSPECT_SUFFIX if suspects else "")
+        self._subscription = subscription
+        self._prefetch = 1 if suspects else subscription.prefetch
         self._link = link
         self._topology = topology
         self._random = random
@@ -52,13 +58,13 @@ class Consumer:
         self._lost = asyncio.Event()
         self._attached = asyncio.Event()
         self._channel: AbstractChannel | None = None
-        self._queue: AbstractQueue | None = None
+        self._source: AbstractQueue | None = None
         self._tag = ""
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Attach; returns without if that takes too long, and then keeps trying in the background."""
-        self._task = asyncio.create_task(self._stay_attached(), name=f"bus-consumer-{self.subscription.queue}")
+        self._task = asyncio.create_task(self._stay_attached(), name=f"bus-consumer-{self.queue}")
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._attached.wait(), ATTACH_S)
 
@@ -73,10 +79,10 @@ class Consumer:
             self._task.cancel()
             await asyncio.wait([self._task])
         self._attached.clear()
-        if self._queue is not None:
+        if self._source is not None:
             with contextlib.suppress(PublishFailed), broker_call("cancelling the consumer"):
                 async with asyncio.timeout(CLOSE_S):
-                    await self._queue.cancel(self._tag)
+                    await self._source.cancel(self._tag)
         await self._inbox.finish(grace_s)
         await self._detach()
 
@@ -84,7 +90,7 @@ class Consumer:
         failures = 0
         while True:
             try:
-                with broker_call(f"cannot consume {self.subscription.queue}"):
+                with broker_call(f"cannot consume {self.queue}"):
                     connection = await self._link.wait_up()
                     async with asyncio.timeout(ATTACH_S):
                         await self._attach(connection)
@@ -94,7 +100,7 @@ class Consumer:
             else:
                 failures = 0
                 await self._lost.wait()
-                logger.warning("detached from %s", self.subscription.queue)
+                logger.warning("detached from %s", self.queue)
             self._attached.clear()
             await self._detach()
             await asyncio.sleep(backoff_s(failures + 1, _BACKOFF_FIRST_S, _BACKOFF_MAX_S, self._random))
@@ -105,10 +111,10 @@ class Consumer:
         channel.close_callbacks.add(lambda *_: lost.set())
         underlay = await channel.get_underlay_channel()
         underlay.on_consumer_cancel_callbacks.add(lambda _: lost.set())
-        await declare_subscription(channel, self._topology, self.subscription)
-        await channel.set_qos(prefetch_count=self.subscription.prefetch)
-        self._queue = await channel.get_queue(self.subscription.queue, ensure=False)
-        self._tag = await self._queue.consume(self._receive)
+        await declare_subscription(channel, self._topology, self._subscription)
+        await channel.set_qos(prefetch_count=self._prefetch)
+        self._source = await channel.get_queue(self.queue, ensure=False)
+        self._tag = await self._source.consume(self._receive)
         self._attached.set()
 
     def _break(self) -> None:
@@ -119,6 +125,6 @@ class Consumer:
         self._inbox.accept(message)
 
     async def _detach(self) -> None:
-        channel, self._channel, self._queue = self._channel, None, None
+        channel, self._channel, self._source = self._channel, None, None
         if channel is not None:
             await close_channel(channel)

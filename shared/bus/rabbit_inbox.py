@@ -6,10 +6,14 @@ that is still running; if the handler ended and only the acknowledgement was los
 
 A message is retried by publishing a copy into a delay queue and then acknowledging it, never by `nack`, which
 brings it back at once and is counted differently by every RabbitMQ version.
+
+When a process is killed, the broker counts that against every message it held, though only one of them may be to
+blame; a delivery limit would bury them all (measured: nine innocents of ten). So a message whose deliveries were lost
+several times is moved to the queue of suspects, where each process takes one at a time: an innocent one passes, and
+only the culprit goes on to lose deliveries there, until it is given up.
 """
 
 import asyncio
-import contextlib
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -24,13 +28,12 @@ from shared.bus.observer import BusObserver
 from shared.bus.outcomes import Acknowledge, Bury, Outcome, Redeliver
 from shared.bus.rabbit_errors import broker_call
 from shared.bus.rabbit_publisher import Identity, Publisher
-from shared.bus.rabbit_quarantine import Quarantine
+from shared.bus.rabbit_topology import SUSPECT_SUFFIX
 from shared.bus.runner import Runner
 from shared.bus.tasks import finish
 from shared.bus.wire import Malformed, Stamp, decode, deliver
 from shared.clock import Clock
 from shared.errors import PublishFailed
-from shared.events import Event
 
 _ACK_S = 5.0
 _PUT_S = 5.0
@@ -41,15 +44,34 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class CrashLimits:
-    """What to do with messages that were handed out again and again and never came to an outcome.
+    """What to do with messages that are handed out again and again and never come to an outcome.
+
+    A delivery is lost by the death of its process, and just so by a lost connection or a broker's restart.
 
     Attributes:
-        suspect_after: from so many lost deliveries on, a message is handled alone (see `Quarantine`).
-        give_up_after: after so many, it is given up without asking its handler. Each lost connection counts, too.
+        suspect_after: after so many lost deliveries a message goes to the suspects.
+        give_up_after: after so many more there, it goes to the dead letters without asking its handler.
     """
 
     suspect_after: int = 3
-    give_up_after: int = 20
+    give_up_after: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Isolate:
+    """The message goes to the suspects."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all inboxes of a bus share."""
+
+    publisher: Publisher
+    delays_ms: Sequence[int]
+    limits: CrashLimits
+    observer: BusObserver
+    clock: Clock
+    random: Random
 
 
 @dataclass(slots=True, eq=False)
@@ -66,36 +88,33 @@ class _Work:
 
 
 class Inbox:
-    """The deliveries of one consumer, from their arrival to their acknowledgement.
+    """The deliveries of one queue, from their arrival to their acknowledgement.
 
     Args:
-        on_broken: called when a message could not be brought to an end because of an error of ours; the message
-            must be made to come again.
+        runner: handles them.
+        slots: bounds how many handlers run at once. The broker's prefetch bounds a channel only, and handlers of a
+            channel that died may still run.
+        around: what all inboxes share.
+        suspects: whether this is the queue of suspects.
+        on_broken: called when a message could not be brought to an end because of an error of ours; it must be made
+            to come again.
     """
 
     def __init__(
         self,
         runner: Runner,
-        publisher: Publisher,
-        delays_ms: Sequence[int],
-        limits: CrashLimits,
-        observer: BusObserver,
-        clock: Clock,
-        random: Random,
+        slots: asyncio.Semaphore,
+        around: Surroundings,
         on_broken: Callable[[], None],
+        *,
+        suspects: bool,
     ) -> None:
         self._runner = runner
         self._subscription = runner.subscription
-        self._publisher = publisher
-        self._delays_ms = delays_ms
-        self._limits = limits
-        self._observer = observer
-        self._clock = clock
-        self._random = random
+        self._slots = slots
+        self._around = around
         self._on_broken = on_broken
-        self._quarantine = Quarantine(random)
-        # The broker's prefetch bounds a channel; this bounds the process while handlers of a dead channel still run.
-        self._slots = asyncio.Semaphore(self._subscription.prefetch)
+        self._suspects = suspects
         self._in_hand: dict[str, _Work] = {}
         self._settled: OrderedDict[str, None] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -105,7 +124,7 @@ class Inbox:
         """Take a delivery; everything else happens in a task of ours."""
         if self._closed:
             return
-        stamp = Stamp.read(message.headers, self._clock())
+        stamp = Stamp.read(message.headers, self._around.clock())
         if stamp.uid in self._settled:
             self._spawn(self._acknowledge(message))
         elif stamp.uid in self._in_hand:
@@ -149,9 +168,9 @@ class Inbox:
         if len(self._settled) > _REMEMBERED:
             self._settled.popitem(last=False)
 
-    async def _judge(self, work: _Work) -> Outcome:
+    async def _judge(self, work: _Work) -> Outcome | _Isolate:
         stamp, message = work.stamp, work.deliveries[0]
-        wait_ms = stamp.due_ms - self._clock()
+        wait_ms = stamp.due_ms - self._around.clock()
         if wait_ms > EARLY_MS:
             return Redeliver(wait_ms / 1000, stamp.attempt, "one more hop")
         try:
@@ -159,43 +178,45 @@ class Inbox:
         except Malformed as error:
             logger.warning("%s: %s", self._subscription.queue, error)
             return Bury(str(error))
-        count = message.headers.get("x-delivery-count", 0)
+        count = message.headers.get("x-delivery-count")
         lost = count if isinstance(count, int) else 0
-        return await self._handle(event, stamp, lost, redelivered=bool(message.redelivered))
-
-    async def _handle(self, event: Event, stamp: Stamp, lost: int, *, redelivered: bool) -> Outcome:
-        async with contextlib.AsyncExitStack() as turn:
-            if lost >= self._limits.suspect_after:
-                await turn.enter_async_context(self._quarantine)
-            await turn.enter_async_context(self._slots)
-            delivery = deliver(event, stamp, self._clock(), redelivered=redelivered)
-            if lost >= self._limits.give_up_after:
-                reason = f"handed out {lost} times without an outcome: it may kill the process that handles it"
+        limits = self._around.limits
+        if not self._suspects and lost >= limits.suspect_after:
+            logger.warning("%s: %s was lost %d times and is isolated", self._subscription.queue, event.id, lost)
+            return _Isolate()
+        async with self._slots:
+            delivery = deliver(event, stamp, self._around.clock(), redelivered=bool(message.redelivered))
+            if self._suspects and lost >= limits.give_up_after:
+                reason = f"handed out {limits.suspect_after + lost} times without an outcome: it may kill its process"
                 logger.error("%s: %s %s", self._subscription.queue, event.id, reason)
                 return await self._runner.bury(delivery, reason)
             return await self._runner.run(delivery)
 
-    async def _carry_out(self, work: _Work, outcome: Outcome) -> bool:
+    async def _carry_out(self, work: _Work, outcome: Outcome | _Isolate) -> bool:
         """Do what the outcome asks for; False if the message will come again by itself."""
+        publisher, now_ms = self._around.publisher, self._around.clock()
+        queue, stamp = self._subscription.queue, work.stamp
         body, identity = work.deliveries[0].body, _identity(work)
-        queue = self._subscription.queue
         match outcome:
             case Acknowledge():
                 return True
             case Redeliver(delay_s=delay_s, attempt=attempt):
-                stamp = work.stamp.again(attempt, self._clock() + round(delay_s * 1000))
-                hop_ms = next_hop_ms(delay_s * 1000, self._delays_ms)
-                return await self._surely(
-                    work, lambda: self._publisher.delay(queue, body, identity, stamp, hop_ms, _PUT_S)
-                )
+                later = stamp.again(attempt, now_ms + round(delay_s * 1000))
+                hop_ms = next_hop_ms(delay_s * 1000, self._around.delays_ms)
+                return await self._surely(work, lambda: publisher.delay(queue, body, identity, later, hop_ms, _PUT_S))
             case Bury(reason=reason):
-                headers: HeadersType = {**letter_headers(reason, work.stamp.attempt, self._clock())}
+                headers: HeadersType = {**letter_headers(reason, stamp.attempt, now_ms)}
                 buried = await self._surely(
-                    work, lambda: self._publisher.bury(queue + DEAD_SUFFIX, body, identity, headers, _PUT_S)
+                    work, lambda: publisher.put(queue + DEAD_SUFFIX, body, identity, headers, _PUT_S)
                 )
                 if buried:
-                    self._observer.dead(self._subscription, reason)
+                    self._around.observer.dead(self._subscription, reason)
                 return buried
+            case _Isolate():
+                moved: HeadersType = {**stamp.again(stamp.attempt, stamp.due_ms).headers()}
+                return await self._surely(
+                    work, lambda: publisher.put(queue + SUSPECT_SUFFIX, body, identity, moved, _PUT_S)
+                )
 
     async def _surely(self, work: _Work, put: Callable[[], Awaitable[None]]) -> bool:
         failures = 0
@@ -205,7 +226,7 @@ class Inbox:
             except PublishFailed as error:
                 failures += 1
                 logger.warning("%s: %s", self._subscription.queue, error)
-                await asyncio.sleep(backoff_s(failures, 0.2, 5.0, self._random))
+                await asyncio.sleep(backoff_s(failures, 0.2, 5.0, self._around.random))
             else:
                 return True
         return False

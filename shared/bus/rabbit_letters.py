@@ -55,7 +55,7 @@ class DeadLetters:
         async def put_back(letter: Letter, subscription: Subscription) -> None:
             identity = Identity.of(letter.shown(subscription).event)
             stamp = Stamp.fresh(self._clock(), seen=True)
-            await self._publisher.requeue(subscription.queue, letter.body, identity, stamp, _ANSWER_S)
+            await self._publisher.put(subscription.queue, letter.body, identity, {**stamp.headers()}, _ANSWER_S)
 
         return await self._take(queue, letter_id, put_back)
 

@@ -81,6 +81,11 @@ class Link:
         if self._supervisor is None:
             self._supervisor = asyncio.create_task(self._keep_up(), name=f"bus-{self._purpose}-link")
 
+    @property
+    def is_up(self) -> bool:
+        """Whether there is a connection now."""
+        return self._up.is_set()
+
     def connection(self) -> AbstractConnection:
         """Return the connection that is up now.
 

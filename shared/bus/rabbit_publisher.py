@@ -18,6 +18,8 @@ from shared.clock import Clock
 from shared.errors import PublishFailed
 from shared.events import CONTENT_TYPE, Event
 
+_MOURNING_S = 0.5
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -66,9 +68,9 @@ class Publisher:
             raise
         self._observer.published(event.name, "ok")
 
-    async def requeue(self, queue: str, body: bytes, identity: Identity, stamp: Stamp, timeout_s: float) -> None:
-        """Put a message into one work queue."""
-        await self._send("", queue, body, identity, {**stamp.headers()}, timeout_s)
+    async def put(self, queue: str, body: bytes, identity: Identity, headers: HeadersType, timeout_s: float) -> None:
+        """Put a message into this one queue."""
+        await self._send("", queue, body, identity, headers, timeout_s)
 
     async def delay(
         self, queue: str, body: bytes, identity: Identity, stamp: Stamp, delay_ms: int, timeout_s: float
@@ -76,10 +78,6 @@ class Publisher:
         """Let a message wait for `delay_ms`, one of the topology's delays, before it comes to `queue`."""
         headers: HeadersType = {**stamp.headers(), DELAY_HEADER: str(delay_ms)}
         await self._send(self._topology.delay_exchange, queue, body, identity, headers, timeout_s)
-
-    async def bury(self, queue: str, body: bytes, identity: Identity, headers: HeadersType, timeout_s: float) -> None:
-        """Put a message into the queue of dead letters `queue`."""
-        await self._send("", queue, body, identity, headers, timeout_s)
 
     async def close(self) -> None:
         """Close the channel."""
@@ -93,7 +91,9 @@ class Publisher:
             except (PublishError, ChannelNotFoundEntity):
                 if last or not self._topology.routes(event.name):
                     raise
-                # Somebody deleted a queue or the exchange under us.
+                # Somebody deleted a queue or the exchange under us. Its consumers must hear of that before it exists
+                # again, or RabbitMQ 3.10 hands the new queue's messages to them in vain (measured).
+                await asyncio.sleep(_MOURNING_S)
                 await self._link.redeclare()
             else:
                 return

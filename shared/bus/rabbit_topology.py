@@ -1,7 +1,8 @@
 """What is declared on RabbitMQ, as data, and declaring it.
 
 * topic exchange `pipeline`; quorum queue `<service>.<event>` bound by the event's name
-* quorum queue `<service>.<event>.dead` for each work queue
+* for each work queue a quorum queue `<service>.<event>.dead`, and one `<service>.<event>.suspect` for messages whose
+  deliveries were lost several times: it is consumed one message at a time, see `rabbit_inbox`
 * headers exchange `pipeline.delay`; quorum queue `delay.<ms>` bound by the header `delay`, with that time to live.
   A message keeps its routing key, the work queue's name, while it waits; when its time is up it is dead-lettered
   to the default exchange, which knows each queue by its name. So a handful of delay queues serve all work queues.
@@ -21,9 +22,10 @@ from shared.bus.protocol import Subscription
 from shared.events import EventName
 
 DELAY_HEADER = "delay"
+SUSPECT_SUFFIX = ".suspect"
 
 DELIVERY_LIMIT = 1000
-"""Set because 4.x has 20 by default; high because it is not our counter (`rabbit_consumer` gives up long before)."""
+"""Set because 4.x has 20 by default; high because it is not our counter (`rabbit_inbox` gives up long before)."""
 
 Arguments = dict[str, str | int]
 
@@ -36,7 +38,7 @@ DEAD_ARGUMENTS: Arguments = {
 
 
 def work_arguments(queue: str) -> Arguments:
-    """Arguments of the work queue `queue`."""
+    """Arguments of the work queue `queue`, and of the queue of its suspects."""
     return {
         "x-queue-type": "quorum",
         "x-delivery-limit": DELIVERY_LIMIT,
@@ -96,9 +98,10 @@ async def declare(channel: AbstractChannel, topology: Topology) -> None:
 
 
 async def declare_subscription(channel: AbstractChannel, topology: Topology, subscription: Subscription) -> None:
-    """Declare one work queue with its dead letters."""
+    """Declare one work queue with those of its dead letters and suspects."""
     name = subscription.queue
     await channel.declare_queue(name + DEAD_SUFFIX, durable=True, arguments={**DEAD_ARGUMENTS})
+    await channel.declare_queue(name + SUSPECT_SUFFIX, durable=True, arguments={**work_arguments(name)})
     queue = await channel.declare_queue(name, durable=True, arguments={**work_arguments(name)})
     await queue.bind(topology.exchange, routing_key=str(subscription.event))
 

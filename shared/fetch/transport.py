@@ -6,6 +6,7 @@ TLS handshake stay the URL's, so virtual hosts and certificates work as ever.
 """
 
 import asyncio
+import functools
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
@@ -20,6 +21,12 @@ Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 
 _MAX_ADDRESSES = 4
 _PORTS = {"http": 80, "https": 443}
+
+
+@functools.cache
+def trusted_certificates() -> ssl.SSLContext:
+    """Return the usual trusted certificates, loaded once a process: reading them takes tens of milliseconds."""
+    return httpx.create_ssl_context()
 
 
 async def system_resolver(host: str, port: int) -> Sequence[str]:
@@ -54,7 +61,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         self._allowed_hosts = allowed_hosts
         self._resolver = resolver
         self._inner = inner or httpx.AsyncHTTPTransport(
-            verify=verify or httpx.create_ssl_context(),
+            verify=verify or trusted_certificates(),
             trust_env=False,
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
         )

@@ -11,13 +11,14 @@ import numpy as np
 from .aac import FRAME_SAMPLES, AacSource
 from .entries import merge_visual_entries, parse_aac_entry
 from .errors import VerifyFailed
+from .fades import Placement
 from .h264 import H264Error
 from .mp4 import Mp4Error, OutputTrack, Track, read_movie, write_movie
 from .mp4.boxes import IntArray
 from .mp4.writer import Source
 from .plan_model import Action, Plan, SoundAction, SoundTarget
 from .rates import samples_at
-from .splice import Placement, SplicedSound, splice
+from .splice import SplicedSound, splice
 
 _MIN_BIT_RATE, _MAX_BIT_RATE = 96_000, 320_000
 

@@ -12,13 +12,13 @@ import ffmpeg
 import numpy as np
 
 from .errors import EncodeFailed, EngineError
+from .fades import Placement, envelope
 from .limits import Limits
 from .model import Probe, Soundtrack, Wishes
 from .plan_model import Plan, SoundAction, SoundTarget
 from .process import file_output, restricted_input, run_ffmpeg
 from .rates import samples_at
 from .sounds import aac_options, clip_sound, layout_name
-from .splice import CUT_FADE_S, Placement
 from .threads import StopFlag, in_thread
 
 _MUSIC_FORMATS = "mp3,wav,mov,flac,ogg,aac,matroska"
@@ -113,30 +113,18 @@ def assemble(
     flag: StopFlag,
 ) -> None:
     """Add every clip's samples at its place into ``film``, interleaved 32-bit floats, with equal-power crossfades."""
-    fade = int(CUT_FADE_S * form.sample_rate / 2)
     output = np.memmap(film, np.float32, "w+", shape=(max(1, total), form.channels))
     for index, (part, place) in enumerate(zip(parts, places, strict=True)):
         if part is None:
             continue
         samples = np.memmap(part, np.float32, "r").reshape(-1, form.channels)
         length = min(len(samples), place.length, total - place.start)
-        before = max(fade, places[index - 1].end - place.start) if index else 0
-        after = max(fade, place.end - places[index + 1].start) if index < len(places) - 1 else 0
         for first in range(0, length, _BLOCK_SAMPLES):
             flag.check()
             last = min(length, first + _BLOCK_SAMPLES)
-            gain = _fades(np.arange(first, last), place.length, before, after)
-            output[place.start + first : place.start + last] += samples[first:last] * gain[:, None]
+            low, high = place.start + first, place.start + last
+            output[low:high] += samples[first:last] * envelope(places, index, low, high, form.sample_rate)[:, None]
     output.flush()
-
-
-def _fades(at: np.ndarray[Any, Any], length: int, before: int, after: int) -> np.ndarray[Any, np.dtype[np.float32]]:
-    gain = np.ones(len(at), np.float64)
-    if before:
-        gain *= np.sin(np.clip(at / before, 0, 1) * np.pi / 2)
-    if after:
-        gain *= np.sin(np.clip((length - 1 - at) / after, 0, 1) * np.pi / 2)
-    return gain.astype(np.float32)
 
 
 def _with_music(film: Any, music: Soundtrack, form: SoundTarget, total: int) -> Any:

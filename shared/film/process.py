@@ -31,8 +31,13 @@ from .limits import Limits
 CLIP_FORMATS = "mov,matroska,mpegts"
 #: How much of ffmpeg's messages is kept for diagnosis.
 _MESSAGES_BYTES = 32 << 10
-#: How long ffmpeg may take to end by itself before it is killed.
-_TERM_GRACE_S = 2.0
+#: How long ffmpeg may take to end by itself before it is killed. Its output is thrown away anyway, and a cancelled
+#: film must be gone within a second; an encoder with a long look-ahead would go on for many.
+_TERM_GRACE_S = 0.7
+#: Seconds between ffmpeg's soft and hard CPU limit.
+_CPU_GRACE_S = 5
+#: ffmpeg's exit status after a signal (SIGXCPU among them) that it heeded by itself.
+_ENDED_BY_SIGNAL = 255
 _ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C"}
 
 
@@ -129,7 +134,7 @@ async def run_ffmpeg(
         await _end(process)
         messages.cancel()
     if process.returncode:
-        raise _failure(process.returncode, said)
+        raise failure_of(process.returncode, said)
     return Finished(said, frames)
 
 
@@ -168,7 +173,8 @@ def restrict(pid: int, limits: Limits) -> None:
     for kind, value in wanted.items():
         # The process may already be over, and a container may allow less than we ask for: both are fine.
         with contextlib.suppress(ProcessLookupError, PermissionError, ValueError):
-            prlimit(pid, kind, (value, value))
+            # ffmpeg ends by itself at the soft CPU limit; the hard one, a little later, would kill it.
+            prlimit(pid, kind, (value, value + _CPU_GRACE_S if kind == resource.RLIMIT_CPU else value))
 
 
 async def _follow(stdout: asyncio.StreamReader, on_time: Callable[[float], None] | None) -> int:
@@ -190,27 +196,37 @@ async def _tail(stderr: asyncio.StreamReader) -> str:
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """See the process off: ask, wait, then kill its whole group."""
+    """See the process off: ask, wait a moment, then kill its whole group.
+
+    The kill is not awaited for, so that a second cancellation (a closing event loop) cannot get in its way.
+    """
     if process.returncode is not None:
         return
-    for number, patience_s in ((signal.SIGTERM, _TERM_GRACE_S), (signal.SIGKILL, None)):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-        try:
-            await asyncio.wait_for(process.wait(), patience_s)
-            return
-        except TimeoutError:
-            continue
+    _signal_group(process, signal.SIGTERM)
+    try:
+        await asyncio.wait_for(process.wait(), _TERM_GRACE_S)
+    except TimeoutError:
+        pass  # It did not heed the request in time: the kill below is for that.
+    finally:
+        if process.returncode is None:
+            _signal_group(process, signal.SIGKILL)
+    await process.wait()
 
 
-def _failure(code: int, said: str) -> EngineError:
+def _signal_group(process: asyncio.subprocess.Process, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+
+
+def failure_of(code: int, said: str) -> EngineError:
+    """Return the typed error for an exit status and the messages that came with it."""
     lowered = said.lower()
     if "no space left on device" in lowered:
         return DiskFull("there is no room left for working files; free some space and try again", detail=said)
     if code == -signal.SIGXFSZ or "file too large" in lowered:
         return TooLarge("the output grew beyond the allowed size", detail=said)
-    if code == -signal.SIGXCPU:
-        return TimedOut("ffmpeg used up its CPU time", detail=said)
+    if code in {_ENDED_BY_SIGNAL, -signal.SIGXCPU} or "system signals, hard exiting" in lowered:
+        return TimedOut("ffmpeg used up its CPU time, or was told to end", detail=said)
     if "cannot allocate memory" in lowered or "out of memory" in lowered:
         return TooLarge("ffmpeg needed more memory than it is allowed", detail=said)
     last = next((line for line in reversed(said.splitlines()) if line.strip()), f"exit status {code}")

@@ -14,24 +14,10 @@ import numpy as np
 
 from .aac import FRAME_SAMPLES, AacSource, Pcm, encode
 from .errors import ClipError
+from .fades import CUT_FADE_S, Placement, envelope
 
-#: Length of the fade at a hard cut: long enough not to click, too short to be heard as a fade.
-CUT_FADE_S = 0.005
 #: Packets encoded beyond a joint's fade on both sides; measured to leave no audible seam.
 _MARGIN_PACKETS = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """Where a clip sounds: ``[start, start + length)`` in the film's samples; neighbours may overlap."""
-
-    start: int
-    length: int
-
-    @property
-    def end(self) -> int:
-        """First sample after the clip."""
-        return self.start + self.length
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +61,8 @@ def plan_packets(
         The runs, without gaps, from packet 0 (priming) to the last; and each clip's placement error in samples.
     """
     total = -(-places[-1].end // FRAME_SAMPLES) + 1
-    fade = int(CUT_FADE_S * sample_rate)
+    # A placement error may move a fade by half a packet.
+    fade = int(CUT_FADE_S * sample_rate) + FRAME_SAMPLES // 2
     owner = np.full(total, -1, np.int64)
     shifts, errors = [], []
     for index, (span, place) in enumerate(zip(spans, places, strict=True)):
@@ -131,42 +118,25 @@ class Mixer:
             channels: Count.
         """
         self._sources, self._places, self._errors = sources, places, errors
-        self._fade, self._channels = int(CUT_FADE_S * sample_rate), channels
+        self._sample_rate, self._channels = sample_rate, channels
 
     def __call__(self, first: int, last: int) -> Pcm:
         """Return the samples ``[first, last)``, shape (channels, samples)."""
         mixed = np.zeros((self._channels, last - first), np.float32)
         for index, (source, place, error) in enumerate(zip(self._sources, self._places, self._errors, strict=True)):
-            low, high = max(first, place.start - self._fade), min(last, place.end + self._fade)
+            low, high = max(first, place.start + error), min(last, place.end + error)
             if source is None or high <= low:
                 continue
             shift = place.start + error
             try:
                 heard = source.decode(low - shift, high - shift)
-            except ClipError as error:
-                error.clip = index
+            except ClipError as problem:
+                problem.clip = index
                 raise
-            mixed[:, low - first : high - first] += heard * self._envelope(index, low, high)
+            # The clip fades where its own sound begins and ends, not where it ideally would.
+            gain = envelope(self._places, index, low - error, high - error, self._sample_rate)
+            mixed[:, low - first : high - first] += heard * gain
         return mixed
-
-    def _envelope(self, index: int, first: int, last: int) -> Pcm:
-        """Equal-power fades towards both neighbours."""
-        at = np.arange(first, last)
-        gain = np.ones(last - first, np.float64)
-        if index:
-            begin, end = self._crossing(index - 1)
-            gain *= np.sin(np.clip((at - begin) / (end - begin), 0, 1) * np.pi / 2)
-        if index < len(self._places) - 1:
-            begin, end = self._crossing(index)
-            gain *= np.cos(np.clip((at - begin) / (end - begin), 0, 1) * np.pi / 2)
-        return gain.astype(np.float32)
-
-    def _crossing(self, joint: int) -> tuple[int, int]:
-        begin, end = self._places[joint + 1].start, self._places[joint].end
-        if end - begin < 2 * self._fade:
-            middle = (begin + end) // 2
-            return middle - self._fade // 2, middle + self._fade // 2 + 1
-        return begin, end
 
 
 @dataclass(frozen=True, slots=True)

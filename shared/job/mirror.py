@@ -72,6 +72,12 @@ def mirrored(job: Job, *, owner: str, written: int, now: int, policy: Policy) ->
     return touched(job).but(mirror=mirror)
 
 
+def renew_mirror(job: Job, *, owner: str, now: int, policy: Policy) -> Job:
+    """Keep the right to write to the record."""
+    require_owner(job.mirror.lease, owner)
+    return job.but(mirror=job.mirror.but(lease=lease_for(owner, now, policy.lease_ms)))
+
+
 def end_mirror(job: Job, *, owner: str, now: int, policy: Policy) -> Job:
     """Give the right back, unless a status came meanwhile: then the writer must go on.
 

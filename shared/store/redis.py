@@ -113,15 +113,14 @@ class RedisBackend(RedisLayoutBackend):
 
 
 def _advice(problem: str) -> str:
+    # redis-py takes the code (OOM, READONLY, …) off some of the server's texts.
     for sign, advice in (
-        ("OOM", "raise maxmemory or free memory"),
-        ("READONLY", "REDIS_URL points at a replica; use the primary"),
+        ("used memory > 'maxmemory'", "raise maxmemory or free memory"),
+        ("read only replica", "REDIS_URL points at a replica; use the primary"),
         ("MISCONF", "the server cannot write to its disk; free space there"),
-        ("NOAUTH", "put the password into REDIS_URL"),
-        ("WRONGPASS", "correct the password in REDIS_URL"),
+        ("Authentication required", "put the password into REDIS_URL"),
         ("invalid username-password", "correct the password in REDIS_URL"),
-        ("NOPERM", "allow this user the commands the store needs"),
-        ("MOVED", "REDIS_URL points at one node of a cluster that does not own our keys"),
+        ("no permissions", "allow this user the commands and keys the store needs"),
         ("max number of clients", "raise maxclients"),
     ):
         if sign in problem:

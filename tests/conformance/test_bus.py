@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from random import Random
 
@@ -392,7 +393,7 @@ async def test_whatever_the_handlers_do_every_message_ends_as_the_rules_say(open
     assert {letter.event.id for letter in await bus.dead_letters()} == doomed
 
 
-def model(fate: list[BaseException | None]) -> tuple[list[int], bool]:
+def model(fate: Sequence[BaseException | None]) -> tuple[list[int], bool]:
     """Return the attempts that a message of this fate goes through, and whether it dies."""
     attempts, attempt = [], 1
     for ending in fate:

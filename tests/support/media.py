@@ -163,6 +163,12 @@ class Watched:
         return self.times_s[-1] + step
 
 
+def _at_s(frame: av.VideoFrame | av.AudioFrame) -> float:
+    assert frame.pts is not None
+    assert frame.time_base is not None
+    return float(frame.pts * frame.time_base)
+
+
 def watch(path: Path, content: tuple[int, int, int, int] | None = None) -> Watched:
     """Decode a whole film, by PyAV for the pictures and by ffmpeg with every warning counted."""
     lumas: list[Picture] = []
@@ -172,9 +178,9 @@ def watch(path: Path, content: tuple[int, int, int, int] | None = None) -> Watch
     with av.open(str(path)) as film:
         for frame in film.decode(film.streams.video[0]):
             width = frame.width
-            plane = np.frombuffer(frame.planes[0], np.uint8).reshape(frame.height, -1)[:, :width]
+            plane = np.frombuffer(bytes(frame.planes[0]), np.uint8).reshape(frame.height, -1)[:, :width]
             lumas.append(plane.copy())
-            times.append(float(frame.pts * frame.time_base))
+            times.append(_at_s(frame))
     with av.open(str(path)) as film:
         if film.streams.audio:
             stream = film.streams.audio[0]
@@ -184,7 +190,7 @@ def watch(path: Path, content: tuple[int, int, int, int] | None = None) -> Watch
                 samples = heard.to_ndarray()
                 samples = samples.reshape(-1, heard.layout.nb_channels).T if heard.format.is_packed else samples
                 sound.append(samples.mean(0).astype(np.float32))
-                begin = float(heard.pts * heard.time_base)
+                begin = _at_s(heard)
                 first = begin if first is None else first
                 sound_end = begin + heard.samples / rate
             sound_start = first or 0.0

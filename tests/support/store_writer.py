@@ -6,6 +6,7 @@ For every n: creates job `<name>_<n>`, adds one to the shared job `counter`, pri
 """
 
 import asyncio
+import contextlib
 import sys
 from pathlib import Path
 
@@ -27,10 +28,8 @@ def store_at(path: Path) -> JobStore:
 async def main(path: Path, name: str) -> None:
     store = store_at(path)
     await store.open()
-    try:
+    with contextlib.suppress(JobExists):  # another writer was first
         await store.create(a_job("counter"))
-    except JobExists:
-        pass  # another writer was first
     n = 0
     while True:
         await store.create(a_job(f"{name}_{n}"))

@@ -32,9 +32,6 @@ _OK = 200
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 """Transport errors that happen before the first byte of a request leaves."""
 
-_NEVER_DELIVERED = frozenset({521, 523, 525, 526})
-"""Cloudflare could not open a connection to the origin (refused, unreachable, no TLS): the origin saw no order."""
-
 _RUNNING = frozenset({"waiting", "queuing", "generating"})
 _SUCCEEDED = frozenset({"success", "succeeded", "completed"})
 _FAILED = frozenset({"fail", "failed", "error"})
@@ -78,8 +75,6 @@ def classify_create(reply: Reply) -> CreateOutcome:
 def _create_by_status(reply: Reply) -> CreateOutcome:
     """Say what an answer without a verdict of the provider's own means: something in between wrote it."""
     status = reply.status
-    if status in _NEVER_DELIVERED:
-        return Declined(error_of(ErrorCode.SERVER, f"HTTP {status}", provider_code=status))
     if status == httpx.codes.REQUEST_TIMEOUT or status >= httpx.codes.INTERNAL_SERVER_ERROR:
         return Unknown(f"HTTP {status} with an unreadable body")
     if status < httpx.codes.MULTIPLE_CHOICES:

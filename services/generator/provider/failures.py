@@ -118,6 +118,8 @@ _BY_TEXT: tuple[tuple[ErrorCode, re.Pattern[str]], ...] = tuple(
     )
 )
 
+_QUERY = re.compile(r"(https?://[^\s?]*\?)\S+", re.IGNORECASE)
+
 _FIELD = re.compile(r"is required|not within the range of allowed", re.IGNORECASE)
 
 _BY_CODE_LAST: dict[int, ErrorCode] = {
@@ -131,9 +133,12 @@ _BY_CODE_LAST: dict[int, ErrorCode] = {
 
 
 def tidy(text: str) -> str:
-    """Make a stranger's text fit for a person's eyes and a log line: one line, printable, not too long."""
+    """Make a stranger's text fit for a person's eyes and a log line: one line, printable, not too long.
+
+    Addresses lose their query: the provider may quote our callback's, which carries the clip's signed token.
+    """
     shown = "".join(c if c.isprintable() else " " for c in text[: 4 * _MAX_TEXT_CHARS])
-    line = " ".join(shown.split())
+    line = _QUERY.sub(r"\1…", " ".join(shown.split()))
     return line if len(line) <= _MAX_TEXT_CHARS else line[: _MAX_TEXT_CHARS - 1] + "…"
 
 

@@ -32,6 +32,7 @@ from services.generator.provider.outcomes import (
 )
 from shared.callbacks import as_number
 from shared.errors import ConfigurationError
+from shared.fetch.transport import trusted_certificates
 
 USER_AGENT = "sora-video-stitcher/0.1 (+httpx)"
 """Sent always: the gateway in front of kie.ai turns clients without one away (403, error code 1010)."""
@@ -67,7 +68,8 @@ def open_kie_http() -> httpx.AsyncClient:
     Connections are not kept: an order sent on an idle connection that the server is just closing is lost without
     a trace of whether it arrived, and would have to be treated as possibly paid. A fresh one fails before sending.
     """
-    return httpx.AsyncClient(limits=httpx.Limits(max_connections=50, max_keepalive_connections=0))
+    limits = httpx.Limits(max_connections=50, max_keepalive_connections=0)
+    return httpx.AsyncClient(verify=trusted_certificates(), limits=limits)
 
 
 class KieProvider:

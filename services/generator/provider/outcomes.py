@@ -168,7 +168,10 @@ class TaskMissing:
 
 @dataclass(frozen=True, slots=True)
 class LookFailed:
-    """The provider could not be asked, or its answer not be read: nothing is known about the task."""
+    """The provider could not be asked, or its answer not be read: nothing is known about the task.
+
+    The error's advice is about asking again, not about ordering again.
+    """
 
     error: ProviderError
 

@@ -8,23 +8,29 @@ local row, listing, due, expiry, outstanding, counts = unpack(KEYS)
 local expected, token, keep, id, version, status, created_at, due_at, expires_at, document = unpack(ARGV)
 
 local tokens = {token}
+local was_status, was_created_at
 local stored = redis.call('GET', row)
 if stored then
-  local was_version, was_status, was_created_at, seen = string.match(stored, '^(%d+) (%S+) (%d+) ([^\n]*)\n')
+  local was_version, seen
+  was_version, was_status, was_created_at, seen = string.match(stored, '^(%d+) (%S+) (%d+) ([^\n]*)\n')
   for word in string.gmatch(seen, '%S+') do
     if word == token then return 1 end
     if #tokens < tonumber(keep) then tokens[#tokens + 1] = word end
   end
   if was_version ~= expected then return 0 end
-  redis.call('ZREM', listing, '*:' .. was_created_at .. ':' .. id, was_status .. ':' .. was_created_at .. ':' .. id)
-  redis.call('ZREM', outstanding, was_created_at .. ':' .. id)
-  redis.call('HINCRBY', counts, was_status, -1)
 elseif expected ~= '0' then
   return 0
 end
 
+-- First of all writes: a server without memory refuses it, and refuses none that follow a successful one.
 local header = version .. ' ' .. status .. ' ' .. created_at .. ' ' .. table.concat(tokens, ' ')
 redis.call('SET', row, header .. '\n' .. document)
+
+if stored then
+  redis.call('ZREM', listing, '*:' .. was_created_at .. ':' .. id, was_status .. ':' .. was_created_at .. ':' .. id)
+  redis.call('ZREM', outstanding, was_created_at .. ':' .. id)
+  redis.call('HINCRBY', counts, was_status, -1)
+end
 redis.call('ZADD', listing, 0, '*:' .. created_at .. ':' .. id, 0, status .. ':' .. created_at .. ':' .. id)
 redis.call('HINCRBY', counts, status, 1)
 if due_at == '' then

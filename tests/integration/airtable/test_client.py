@@ -344,6 +344,21 @@ class TestStopping:
         assert [type(end) for end in ends] == [Record, Record, AirtableDown, AirtableDown]
         assert len(setting.api.requests) == 2
 
+    async def test_closing_cuts_off_what_does_not_end_in_time(self, setting: Setting) -> None:
+        released = threading.Event()
+        setting.content.says(Reply(held_by=released))
+        patient = AirtableRecords(setting.config, setting.limiter, timeout_s=(1, 3600))
+        call = asyncio.create_task(patient.upload(RECORD_ID, "Video", "f.mp4", b"film", "video/mp4"))
+
+        async def seen() -> bool:
+            return len(setting.content.requests) == 1
+
+        await eventually(seen, "the upload at the partner")
+        await patient.close(grace_s=0)
+        with pytest.raises(AirtableAmbiguous):
+            await call
+        released.set()
+
     async def test_a_closed_client_says_so(self, setting: Setting) -> None:
         await setting.records.close()
         with pytest.raises(AirtableDown, match="closed"):

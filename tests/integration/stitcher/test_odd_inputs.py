@@ -17,9 +17,9 @@ ORDINARY = Clip(number=1, frames=36)
 ALL = list(range(30))
 FAST = ("-preset", "ultrafast")
 REALTIME = ("-deadline", "realtime")
-BT709 = ("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709")
+BT709 = "color_primaries=bt709:color_trc=bt709:colorspace=bt709"
 HDR = ("-tag:v", "hvc1", "-color_primaries", "bt2020", "-color_trc", "smpte2084", "-colorspace", "bt2020nc",
-       "-x265-params", "log-level=error:colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc:range=limited")  # fmt: skip
+       "-x265-params", "log-level=error:colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ ODD = [
     Odd("4:2:2", _clip(pixel_format="yuv422p"), ALL),
     Odd("full range", _clip(pixel_format="yuvj420p", filters="scale=in_range=tv:out_range=pc"), ALL),
     Odd("wide pixels", _clip(size=(144, 108), filters="setsar=4/3"), ALL),
-    Odd("BT.709 colours", _clip(extra=(*FAST, *BT709)), ALL),
+    Odd("BT.709 colours", _clip(extra=FAST, filters=f"setparams={BT709}"), ALL),
     Odd("HDR (PQ)", _clip(codec="libx265", pixel_format="yuv420p10le", extra=(*FAST, *HDR)), ALL),
     Odd("rotated", _rotated, ALL, rotated=True),
     Odd("one frame", _clip(frames=1), [0], Action.COPY),

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -71,10 +70,8 @@ async def test_a_frozen_server_is_unavailable_within_the_time_out(own_redis_serv
     async with opened(own_redis_server.url, timeout_s=TIMEOUT_S) as backend:
         assert await backend.insert(row(), "t1")
         own_redis_server.freeze()
-        began = time.monotonic()
         with pytest.raises(StoreUnavailable, match=r"no answer within 0\.6 s"):
             await backend.swap(row(2, "second", status="failed"), 1, "t2")
-        assert time.monotonic() - began < TIMEOUT_S + 5
         own_redis_server.thaw()
 
         async def answers() -> bool:
@@ -113,17 +110,19 @@ async def test_more_calls_than_connections_wait_instead_of_failing(redis_server:
 
 
 async def test_a_lost_answer_does_not_write_twice(redis_server: RedisServer, key_prefix: str) -> None:
-    async with TcpProxy(redis_server.port) as proxy:
-        async with opened(f"redis://127.0.0.1:{proxy.port}/0", key_prefix) as backend:
-            assert await backend.insert(row(), "t1")
-            proxy.lose_answers(1)
-            assert await backend.swap(row(2, "second"), 1, "t2"), "the repeated command knows its own write"
-            assert await backend.load("job_1") == (2, "second")
-            proxy.lose_answers(1)
-            assert await backend.take("bucket", 2, 60_000, 1_000_000) == 0
-            assert await backend.take("bucket", 2, 60_000, 1_000_000) == 0
-            assert await backend.take("bucket", 2, 60_000, 1_000_000) > 0
-            assert proxy.answers_lost == 2
+    async with (
+        TcpProxy(redis_server.port) as proxy,
+        opened(f"redis://127.0.0.1:{proxy.port}/0", key_prefix) as backend,
+    ):
+        assert await backend.insert(row(), "t1")
+        proxy.lose_answers(1)
+        assert await backend.swap(row(2, "second"), 1, "t2"), "the repeated command knows its own write"
+        assert await backend.load("job_1") == (2, "second")
+        proxy.lose_answers(1)
+        assert await backend.take("bucket", 2, 60_000, 1_000_000) == 0
+        assert await backend.take("bucket", 2, 60_000, 1_000_000) == 0
+        assert await backend.take("bucket", 2, 60_000, 1_000_000) > 0
+        assert proxy.answers_lost == 2
 
 
 async def test_a_cancelled_call_does_not_hand_its_answer_to_the_next(
@@ -142,6 +141,14 @@ async def test_a_cancelled_call_does_not_hand_its_answer_to_the_next(
         await asyncio.gather(*calls, return_exceptions=True)
         for n in range(10):
             assert await backend.load(f"job_{n}") == (1, f"document {n}")
+
+
+async def test_a_user_without_permission_is_named(own_redis_server: RedisServer) -> None:
+    async with administrator(own_redis_server) as admin:
+        await admin.acl_setuser("guest", enabled=True, passwords=["+word"], keys=["*"], commands=["+get", "+ping"])
+    with pytest.raises(StoreUnavailable, match="allow this user"):
+        async with opened(f"redis://guest:word@127.0.0.1:{own_redis_server.port}/0"):
+            pass
 
 
 async def test_scripts_forgotten_by_the_server_are_sent_again(own_redis_server: RedisServer) -> None:
@@ -187,7 +194,7 @@ async def test_the_password_is_never_shown(tmp_path: Path) -> None:
         server.stop()
 
 
-@pytest.mark.parametrize("url", ["", "http://host", "redis://:pass@host:port/0", "host:6379", "redis://host/db"])
+@pytest.mark.parametrize("url", ["", "http://host", "redis://:pass@host:port/0", "host:6379"])
 def test_a_malformed_url_names_the_setting_and_not_itself(url: str) -> None:
     with pytest.raises(ConfigurationError, match="REDIS_URL") as caught:
         RedisBackend(url)

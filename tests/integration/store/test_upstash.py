@@ -1,7 +1,6 @@
 """The Upstash store when the REST API refuses, fails, hangs, or loses an answer."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -43,10 +42,8 @@ async def test_a_fault_says_what_to_do_and_nothing_is_half_done(
 ) -> None:
     assert await backend.insert(row(), "t1")
     upstash_twin.fail(fault, times=2)
-    began = time.monotonic()
     with pytest.raises(StoreUnavailable, match=words) as caught:
         await backend.swap(row(2, "second", "failed"), 1, "t2")
-    assert time.monotonic() - began < TIMEOUT_S + 5
     assert upstash_twin.token not in str(caught.value)
     upstash_twin.heal()
     assert await backend.load("job_1") == (1, "document")

@@ -42,24 +42,22 @@ async def test_an_order_can_stay_without_answer_taken_or_not(
     kie.http.timeout = httpx.Timeout(0.3)
     with pytest.raises(error):
         await kie.create(f"A cat [twin:create={how}]")
+    await kie.twins.kie_control.wait_for("orders", lambda orders: bool(orders) and bool(orders[0]["task_id"]) == taken)
     assert len(await kie.twins.kie_control.get("tasks")) == taken
-    (order,) = await kie.twins.kie_control.get("orders")
-    assert bool(order["task_id"]) == bool(taken)
 
 
 async def test_an_answer_can_be_late_though_the_order_was_taken_at_once(kie: KieClient) -> None:
     kie.http.timeout = httpx.Timeout(0.2)
     with pytest.raises(httpx.ReadTimeout):
-        await kie.create("A cat [twin:create=late:5000]")
-    (order,) = await kie.twins.kie_control.get("orders")
-    assert order["task_id"]
+        await kie.create("A cat [twin:create=late:60000]")
+    await kie.twins.kie_control.wait_for("orders", lambda orders: bool(orders) and bool(orders[0]["task_id"]))
 
 
 async def test_latency_delays_before_the_order_is_taken(kie: KieClient) -> None:
     kie.http.timeout = httpx.Timeout(0.2)
     with pytest.raises(httpx.ReadTimeout):
-        await kie.create("A cat [twin:create=latency:5000]")
-    (order,) = await kie.twins.kie_control.get("orders")
+        await kie.create("A cat [twin:create=latency:60000]")
+    (order,) = await kie.twins.kie_control.wait_for("orders", bool)
     assert not order["task_id"]
 
 

@@ -127,6 +127,13 @@ class TestSecrets:
         shown = repr(outcome) + str(caught.value) + repr(provider) + caplog.text
         assert KEY not in shown
 
+    async def test_a_callback_token_that_is_quoted_is_cut_out(self) -> None:
+        quote = respond(bodies.envelope(None, code=422, msg="callBackUrl https://us.example/cb?t=t0ken is invalid"))
+        async with serving(quote) as server, provider_of(server) as provider:
+            outcome = await provider.create(MODEL, {"prompt": "x"}, "https://us.example/cb?t=t0ken")
+        assert isinstance(outcome, Declined)
+        assert outcome.error.message.endswith("https://us.example/cb?… is invalid")
+
     @pytest.mark.parametrize("key", ["", "two words", "line\nbreak", "schlüssel"])
     async def test_a_malformed_key_names_its_variable_and_is_not_shown(self, key: str) -> None:
         async with open_kie_http() as http:

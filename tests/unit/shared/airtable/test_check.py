@@ -1,12 +1,10 @@
 from dataclasses import replace
 
-from shared.airtable.check import Finding, check_airtable, check_schema
+from shared.airtable.check import STATUSES, Finding, check_airtable, check_schema
 from shared.airtable.errors import AirtableAuth, AirtableForbidden
-from shared.airtable.fields import STATUS_NAMES, FieldNames
+from shared.airtable.fields import FieldNames
 from shared.airtable.memory import MemoryRecords, usual_schema
 from shared.airtable.protocol import Identity, Operation, TableSchema
-
-STATUSES = tuple(STATUS_NAMES.values())
 
 
 def problems(schema: TableSchema) -> list[Finding]:

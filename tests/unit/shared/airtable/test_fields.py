@@ -3,8 +3,8 @@ from typing import Any
 import pytest
 
 from shared.airtable.errors import NoPrompts, UnknownAspectRatio, UnreadableCell
-from shared.airtable.fields import FieldNames, aspect_ratio_of, prompts_of, status_name
-from shared.job.model import AspectRatio, JobStatus
+from shared.airtable.fields import FieldNames, aspect_ratio_of, prompts_of
+from shared.job.model import AspectRatio
 
 
 def test_prompts_come_in_the_order_of_their_numbers_not_of_their_letters() -> None:
@@ -99,8 +99,3 @@ def test_a_record_without_the_field_has_no_wish() -> None:
 
 def test_the_field_of_the_shape_can_have_another_name() -> None:
     assert aspect_ratio_of({"Format": "square"}, FieldNames(aspect_ratio="Format")) is AspectRatio.SQUARE
-
-
-def test_all_statuses_a_user_of_the_original_knows_are_shown() -> None:
-    shown = [status_name(status) for status in JobStatus]
-    assert shown == [None, "Generating", "Processing", "Stitching", "Uploading", "Completed", "Failed"]

@@ -1,7 +1,8 @@
 import asyncio
 from collections import Counter
 
-from shared.airtable.limiter import BaseLimiter, LocalMarks, local_limiter
+from shared.airtable.limiter import BaseLimiter, local_limiter
+from shared.store.memory import MemoryBackend
 
 
 class World:
@@ -9,7 +10,7 @@ class World:
 
     def __init__(self) -> None:
         self.now_ms = 1_000_000
-        self.marks = LocalMarks(self.clock)
+        self.marks = MemoryBackend(self.clock)
 
     def clock(self) -> int:
         return self.now_ms

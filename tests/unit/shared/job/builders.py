@@ -107,12 +107,12 @@ def all_home(clips: int = 2, *, record_id: str | None = RECORD, now: int = T) ->
     return job
 
 
-def stitching(*, record_id: str | None = RECORD, now: int = T, owner: str = "stitcher") -> Job:
-    return begin_stitch(all_home(record_id=record_id), owner=owner, now=now, policy=POLICY)
+def stitching(clips: int = 2, *, record_id: str | None = RECORD, now: int = T, owner: str = "stitcher") -> Job:
+    return begin_stitch(all_home(clips, record_id=record_id), owner=owner, now=now, policy=POLICY)
 
 
-def stitched(*, record_id: str | None = RECORD, now: int = T) -> Job:
-    return film_stitched(stitching(record_id=record_id, now=now), owner="stitcher", film=FILM, now=now)
+def stitched(clips: int = 2, *, record_id: str | None = RECORD, now: int = T) -> Job:
+    return film_stitched(stitching(clips, record_id=record_id, now=now), owner="stitcher", film=FILM, now=now)
 
 
 def uploading(*, record_id: str | None = RECORD, now: int = T, owner: str = "uploader") -> Job:

@@ -1,12 +1,21 @@
 """Hearing of a clip and bringing it home."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
-from shared.job.clips import PATIENT_CHANGES, PATIENT_FETCHES, begin_fetch, polled, release_clip, renew_clip
+from shared.job.clips import (
+    PATIENT_CHANGES,
+    PATIENT_FETCHES,
+    attempt_failed,
+    begin_fetch,
+    polled,
+    release_clip,
+    renew_clip,
+)
 from shared.job.film import fail
-from shared.job.model import AttemptState, ClipStatus, Job, JobStatus
+from shared.job.model import AttemptState, ClipStatus, Job, JobStatus, Lease
 from shared.job.outstanding import overdue
 from tests.unit.shared.job.builders import (
     CLIP_FILE,
@@ -91,7 +100,7 @@ class TestTheRightToFetch:
     def test_is_renewed_while_the_work_goes_on(self) -> None:
         job = fetching(generating(accepted()), owner="me")
         job = renew_clip(job, 1, owner="me", now=T + 10, policy=POLICY)
-        assert job.clip(1).lease == replace_expiry(job, T + 10 + POLICY.lease_ms)
+        assert job.clip(1).lease == Lease(owner="me", expires_at=T + 10 + POLICY.lease_ms)
         assert job.progress_at == T
 
     def test_bytes_that_come_in_are_progress(self) -> None:
@@ -130,18 +139,12 @@ class TestTheRightToFetch:
         assert release_clip(job, 1, owner="me", again_at=T, problem=None, now=T) is job
 
     @pytest.mark.parametrize("arrange", [ordering, ambiguous, clip_ready])
-    def test_is_refused_for_a_clip_that_is_not_with_the_provider(self, arrange) -> None:  # type: ignore[no-untyped-def]
+    def test_is_refused_for_a_clip_that_is_not_with_the_provider(self, arrange: Callable[[Job], Job]) -> None:
         assert refusal(lambda: fetching(arrange(accepted()))) == "not_generating"
 
     def test_is_refused_for_an_attempt_that_is_history(self) -> None:
         job = ordering(gave_up(generating(accepted()), again_at=T))
         assert refusal(lambda: begin_fetch(job, 1, 1, owner="me", now=T, policy=POLICY)) == "old_attempt"
-
-
-def replace_expiry(job: Job, expires_at: int):  # type: ignore[no-untyped-def]
-    lease = job.clip(1).lease
-    assert lease is not None
-    return lease.but(expires_at=expires_at)
 
 
 class TestClipHome:
@@ -224,7 +227,7 @@ class TestAttemptFailed:
         assert gave_up(job, again_at=T).clip(1).status is ClipStatus.PENDING
 
     @pytest.mark.parametrize("arrange", [ordering, ambiguous, clip_ready])
-    def test_is_refused_for_a_clip_that_is_not_with_the_provider(self, arrange) -> None:  # type: ignore[no-untyped-def]
+    def test_is_refused_for_a_clip_that_is_not_with_the_provider(self, arrange: Callable[[Job], Job]) -> None:
         assert refusal(lambda: gave_up(arrange(accepted()))) == "not_generating"
 
     def test_is_refused_for_an_order_that_was_declined(self) -> None:
@@ -232,8 +235,6 @@ class TestAttemptFailed:
 
     def test_of_an_attempt_that_is_history_is_refused(self) -> None:
         job = taken(ordering(gave_up(generating(accepted()), again_at=T)))
-        from shared.job.clips import attempt_failed
-
         assert refusal(lambda: attempt_failed(job, 1, 1, failure=failure(), again_at=None, now=T)) == "old_attempt"
 
 

@@ -1,0 +1,7 @@
+"""tmp"""
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add this family's commands."""

@@ -1,0 +1,168 @@
+"""What happens when a film must stop, cannot be written, or does not pass its checks."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import random
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.film import (
+    Action,
+    Damaged,
+    DiskFull,
+    Limits,
+    TimedOut,
+    TooLarge,
+    VerifyFailed,
+    Wishes,
+    make,
+    stitch,
+    stitching,
+)
+from tests.support.media import Clip, watch
+from tests.support.waiting import eventually
+
+ClipMaker = Callable[[Clip], Path]
+BASE = Clip(frames=36)
+#: An encode that takes many seconds, and cannot be over before it is stopped.
+SLOW = Wishes(size=(1920, 1080), preset="veryslow")
+
+
+def _processes_of(work: Path) -> list[str]:
+    listed = subprocess.run(["ps", "-eww", "-o", "args"], capture_output=True, text=True, check=True).stdout
+    return [line for line in listed.splitlines() if str(work) in line and "ffmpeg" in line]
+
+
+async def test_cancelling_ends_ffmpeg_and_leaves_nothing_behind(clip_of: ClipMaker, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    clips = [clip_of(replace(BASE, number=n, frames=150)) for n in (1, 2)]
+    task = asyncio.create_task(stitch(clips, tmp_path / "film.mp4", SLOW, work_dir=work))
+
+    async def encoding() -> bool:
+        return len(_processes_of(work)) > 0
+
+    await eventually(encoding, "ffmpeg is encoding")
+
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert _processes_of(work) == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["work"]
+    assert list(work.iterdir()) == []
+
+
+async def test_a_film_that_takes_too_long_ends_in_a_time_out(clip_of: ClipMaker, tmp_path: Path) -> None:
+    for limits in (Limits(timeout_s=0.4), Limits(step_timeout_s=0.2), Limits(cpu_s=1)):
+        wishes = SLOW if limits.cpu_s == 3600 else Wishes(size=(1280, 720))
+        with pytest.raises(TimedOut):
+            await stitch([clip_of(replace(BASE, frames=150))], tmp_path / "film.mp4", wishes, limits=limits)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_piece_that_outgrows_the_limit_ends_in_a_typed_error(clip_of: ClipMaker, tmp_path: Path) -> None:
+    with pytest.raises(TooLarge):
+        await stitch(
+            [clip_of(BASE)], tmp_path / "film.mp4", Wishes(size=(1280, 720), crf=1), limits=Limits(output_bytes=50_000)
+        )
+
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_full_disk_says_so_and_leaves_the_old_film_alone(
+    clip_of: ClipMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(make.Maker, "join", full)
+    (tmp_path / "film.mp4").write_bytes(b"old")
+
+    with pytest.raises(DiskFull) as failure:
+        await stitch([clip_of(BASE)], tmp_path / "film.mp4")
+
+    assert failure.value.retryable
+    assert [path.name for path in tmp_path.iterdir()] == ["film.mp4"]
+    assert (tmp_path / "film.mp4").read_bytes() == b"old"
+
+
+async def test_a_film_that_fails_its_checks_is_made_again_by_the_safe_plan(
+    clip_of: ClipMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def suspicious(*_: Any) -> None:
+        raise VerifyFailed("it looks odd")
+
+    monkeypatch.setattr(stitching, "verify_joints", suspicious)
+    clips = [clip_of(BASE), clip_of(replace(BASE, number=2, channels=1)), clip_of(replace(BASE, number=3, audio=None))]
+
+    film = await stitch(clips, tmp_path / "film.mp4")
+
+    assert [(each.step, each.reason) for each in film.fallbacks] == [("copy", "it looks odd.")]
+    assert {clip.video for clip in film.plan.clips} == {Action.NORMALISE}
+    seen = watch(film.path)
+    assert seen.complaints == ""
+    assert seen.marks == [(clip, frame) for clip in (1, 2, 3) for frame in range(36)]
+    assert abs(seen.sound_end_s - seen.video_end_s) <= 1 / 30
+
+
+async def test_damaged_pictures_are_found_at_the_joint_and_blamed_on_their_clip(
+    clip_of: ClipMaker, tmp_path: Path
+) -> None:
+    data = bytearray(clip_of(BASE).read_bytes())
+    begin = data.index(b"mdat") + 700
+    data[begin : begin + 1500] = random.Random(7).randbytes(1500)
+    bad = tmp_path / "bad.mp4"
+    bad.write_bytes(data)
+
+    with pytest.raises(Damaged) as failure:
+        await stitch([clip_of(replace(BASE, number=2)), bad], tmp_path / "film.mp4")
+
+    assert failure.value.clip == 1
+    assert "bad.mp4" in str(failure.value)
+
+
+async def test_the_event_loop_stays_free_while_a_film_is_made(clip_of: ClipMaker, tmp_path: Path) -> None:
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            await asyncio.sleep(0.001)
+            ticks += 1
+
+    ticking = asyncio.create_task(tick())
+    await stitch([clip_of(BASE)] * 40, tmp_path / "film.mp4")
+    ticking.cancel()
+
+    assert ticks > 10
+
+
+async def test_a_second_cancellation_does_not_leave_ffmpeg_running(clip_of: ClipMaker, tmp_path: Path) -> None:
+    task = asyncio.create_task(
+        stitch([clip_of(replace(BASE, frames=150))], tmp_path / "film.mp4", SLOW, work_dir=tmp_path)
+    )
+
+    async def encoding() -> bool:
+        return len(_processes_of(tmp_path)) > 0
+
+    async def gone() -> bool:
+        return not _processes_of(tmp_path)
+
+    await eventually(encoding, "ffmpeg is encoding")
+    task.cancel()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    await eventually(gone, "ffmpeg is gone")

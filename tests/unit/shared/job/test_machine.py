@@ -1,0 +1,374 @@
+"""The job under any interleaving, duplication, loss and delay of facts, with crashes, frozen owners and clock steps.
+
+Hypothesis plays the world: several owners work on the same job at once, any of them may stop for any time
+between two steps, answers come late, twice, out of order or never, and the clock jumps both ways. After every
+step all that `invariants` knows must hold, and every step written twice must change nothing the second time.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from shared.errors import Refused
+from shared.job.clips import (
+    attempt_failed,
+    begin_fetch,
+    begin_order,
+    clip_home,
+    defer_order,
+    give_up_order,
+    order_declined,
+    order_taken,
+    order_unknown,
+    polled,
+    release_clip,
+    renew_clip,
+    settle_order,
+)
+from shared.job.film import begin_delivery, begin_stitch, delivered, fail, film_stitched, release_step, renew_step
+from shared.job.mirror import begin_mirror, end_mirror, mirror_failed, mirrored, next_status
+from shared.job.model import ClipStatus, Job, JobStatus
+from shared.job.outstanding import due_at, nudged, outstanding, overdue
+from shared.job.policy import AmbiguousPolicy, Policy
+from tests.unit.shared.job.builders import CLIP_FILE, FILM, PROOF, T, accepted, all_home, failure, stitched
+from tests.unit.shared.job.driver import Driver
+from tests.unit.shared.job.invariants import check_calendar, check_job, check_step
+
+Transition = Callable[[Job], Job]
+PICK = st.integers(0, 1_000)
+DOCUMENT_LIMIT_BYTES = 300_000
+MOST_ROUNDS = 1_000
+
+
+@dataclass
+class Order:
+    """What the provider itself knows of an order it took; `live` until it gave it up."""
+
+    clip: int
+    attempt: int
+    admitted: bool
+    live: bool = True
+
+    @property
+    def task_id(self) -> str:
+        return f"task-{self.clip}-{self.attempt}"
+
+
+@dataclass(frozen=True)
+class Hand:
+    """Somebody at work: holds (or held) a lease and has not yet come to the end of its step."""
+
+    step: str
+    owner: str
+    clip: int = 0
+    attempt: int = 0
+
+
+def any_clip(*statuses: ClipStatus) -> Callable[["World"], bool]:
+    return lambda world: any(clip.status in statuses for clip in world.job.clips)
+
+
+def any_hand(*steps: str) -> Callable[["World"], bool]:
+    return lambda world: any(hand.step in steps for hand in world.hands)
+
+
+class World(RuleBasedStateMachine):
+    job: Job
+    policy: Policy
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = T
+        self.owners = 0
+        self.hands: list[Hand] = []
+        self.facts: list[Transition] = []
+        self.orders: list[Order] = []
+
+    @initialize(
+        start=st.sampled_from([accepted, accepted, accepted, all_home, stitched]),
+        clips=st.integers(1, 3),
+        record=st.booleans(),
+        ambiguous=st.sampled_from(AmbiguousPolicy),
+        attempts=st.integers(1, 3),
+    )
+    def accept(
+        self, start: Callable[..., Job], clips: int, record: bool, ambiguous: AmbiguousPolicy, attempts: int
+    ) -> None:
+        self.policy = Policy(ambiguous=ambiguous, max_attempts=attempts)
+        self.job = start(clips, record_id="rec1" if record else None)
+
+    # What the world does with our writes.
+
+    def write(self, transition: Transition) -> bool:
+        """Apply a transition, perhaps much later than it was decided on; return whether it was accepted."""
+        try:
+            after = transition(self.job)
+        except Refused:
+            return False
+        try:
+            again = transition(after)
+        except Refused:
+            again = after
+        assert again == after, "written twice is not written once"
+        check_step(self.job, after, self.now, self.policy)
+        self.job = after
+        return True
+
+    def later(self, transition: Transition) -> None:
+        """Something was found out; when, how often and whether it is written is the world's to decide."""
+        self.facts.append(transition)
+
+    @precondition(lambda self: self.facts)
+    @rule(pick=PICK, fate=st.sampled_from(["arrives", "arrives", "arrives", "will arrive again", "is lost"]))
+    def a_fact(self, pick: int, fate: str) -> None:
+        index = pick % len(self.facts)
+        if fate != "is lost":
+            self.write(self.facts[index])
+        if fate != "will arrive again":
+            del self.facts[index]
+
+    @rule(pause=st.sampled_from([1, 400, 5_000, 15_000, 30_001, 120_000, 600_000, -20_000]) | st.none())
+    def time_passes(self, pause: int | None) -> None:
+        """By a while, by the clock being set back, or until something is due."""
+        self.now = max(self.now, due_at(self.job, self.policy) or 0) if pause is None else self.now + pause
+
+    @precondition(lambda self: self.hands)
+    @rule(pick=PICK)
+    def somebody_crashes(self, pick: int) -> None:
+        del self.hands[pick % len(self.hands)]
+
+    @rule()
+    def the_reconciler_looks(self) -> None:
+        problem = overdue(self.job, self.now, self.policy)
+        if problem is not None:
+            assert self.write(partial(fail, failure=problem, now=self.now))
+        elif outstanding(self.job, self.now, self.policy):
+            self.job = nudged(self.job, self.now)
+
+    @rule(pick=PICK, what=st.sampled_from(["order", "fetch", "stitch", "deliver", "mirror"]))
+    def a_message_comes_at_the_wrong_time(self, pick: int, what: str) -> None:
+        number = pick % len(self.job.clips) + 1
+        if what == "order":
+            self.begin_order(number)
+        elif what == "fetch":
+            self.begin_fetch(number, len(self.job.clip(number).attempts))
+        else:
+            self.begin_step(what)
+
+    # Who is at work.
+
+    def new_owner(self) -> str:
+        self.owners += 1
+        return f"owner-{self.owners}"
+
+    def clip(self, pick: int, *statuses: ClipStatus) -> int:
+        found = [clip.number for clip in self.job.clips if clip.status in statuses]
+        return found[pick % len(found)]
+
+    def hand(self, pick: int, *steps: str) -> Hand:
+        """Return somebody at one of these steps, who has then done it."""
+        found = [hand for hand in self.hands if hand.step in steps]
+        hand = found[pick % len(found)]
+        self.hands.remove(hand)
+        return hand
+
+    @precondition(lambda self: self.hands)
+    @rule(pick=PICK, progress=st.booleans())
+    def a_lease_is_renewed(self, pick: int, progress: bool) -> None:
+        hand = self.hands[pick % len(self.hands)]
+        keep: dict[str, Any] = {"owner": hand.owner, "now": self.now, "policy": self.policy, "progress": progress}
+        if hand.step in ("stitch", "deliver"):
+            self.write(partial(renew_step, **keep))
+        elif hand.step in ("order", "fetch"):
+            self.write(partial(renew_clip, number=hand.clip, **keep))
+
+    # Ordering.
+
+    def begin_order(self, number: int) -> None:
+        self.write(partial(settle_order, number=number, now=self.now, policy=self.policy))
+        owner, now = self.new_owner(), self.now
+        begin = partial(begin_order, number=number, owner=owner, provider="kie", model="m", now=now, policy=self.policy)
+        if self.write(begin):
+            attempt = self.job.clip(number).attempt
+            assert attempt is not None
+            self.hands.append(Hand("order", owner, number, attempt.number))
+
+    @precondition(any_clip(ClipStatus.PENDING, ClipStatus.SUBMITTING))
+    @rule(pick=PICK)
+    def an_order_begins(self, pick: int) -> None:
+        self.begin_order(self.clip(pick, ClipStatus.PENDING, ClipStatus.SUBMITTING))
+
+    @precondition(any_clip(ClipStatus.PENDING))
+    @rule(pick=PICK, instead=st.sampled_from(["waits", "waits", "waits", "given up"]))
+    def an_order_does_not_begin(self, pick: int, instead: str) -> None:
+        number = self.clip(pick, ClipStatus.PENDING)
+        if instead == "waits":
+            until = self.now + 10 * pick
+            self.write(partial(defer_order, number=number, until=until, why="rate limit", now=self.now))
+        else:
+            self.write(partial(give_up_order, number=number, failure=failure(number, code="no_model"), now=self.now))
+
+    @precondition(any_hand("order"))
+    @rule(
+        pick=PICK,
+        answer=st.sampled_from(["taken", "taken", "lost", "declined", "declined for good", "lie", "not sent"]),
+    )
+    def an_order_is_placed(self, pick: int, answer: str) -> None:
+        """Perhaps long after its owner's lease lapsed: it was frozen just before the request went out."""
+        hand = self.hand(pick, "order")
+        here: dict[str, Any] = {"number": hand.clip, "attempt_number": hand.attempt, "now": self.now}
+        if answer in ("taken", "lost", "lie"):
+            self.provider_takes(hand, admitted=answer != "lie")
+        if answer == "taken":
+            order = self.orders[-1]
+            self.later(partial(order_taken, **here, task_id=order.task_id, policy=self.policy))
+        elif answer in ("lost", "not sent"):
+            self.later(partial(order_unknown, **here, reason="time-out"))
+        else:
+            again_at = None if answer == "declined for good" else self.now + pick
+            self.later(partial(order_declined, **here, failure=failure(hand.clip), again_at=again_at))
+
+    def provider_takes(self, hand: Hand, *, admitted: bool) -> None:
+        """The promise: while an order that may be billed is out, the clip is not ordered again."""
+        if self.policy.ambiguous is not AmbiguousPolicy.RESUBMIT:
+            others = [order for order in self.orders if order.clip == hand.clip and order.live and order.admitted]
+            assert not others, f"clip {hand.clip} is paid twice: {others}"
+        self.orders.append(Order(hand.clip, hand.attempt, admitted))
+
+    # Hearing of it and bringing it home.
+
+    @precondition(lambda self: self.orders)
+    @rule(pick=PICK, says=st.sampled_from(["took it", "waiting", "generating", "failed", "failed for good"]))
+    def the_provider_speaks(self, pick: int, says: str) -> None:
+        order = self.orders[pick % len(self.orders)]
+        here: dict[str, Any] = {"number": order.clip, "attempt_number": order.attempt, "now": self.now}
+        if says == "took it":
+            self.later(partial(order_taken, **here, task_id=order.task_id, policy=self.policy))
+        elif says.startswith("failed"):
+            order.live = False
+            again_at = self.now + pick if says == "failed" else None
+            self.later(partial(attempt_failed, **here, failure=failure(order.clip), again_at=again_at))
+        else:
+            due = self.now + self.policy.poll_every_ms
+            self.later(partial(polled, **here, provider_state=says, next_poll_at=due))
+
+    def begin_fetch(self, number: int, attempt: int) -> None:
+        owner = self.new_owner()
+        begin = partial(begin_fetch, number=number, attempt_number=attempt, owner=owner)
+        if self.write(partial(begin, now=self.now, policy=self.policy)):
+            self.hands.append(Hand("fetch", owner, number, attempt))
+
+    @precondition(any_clip(ClipStatus.GENERATING))
+    @rule(pick=PICK)
+    def a_download_begins(self, pick: int) -> None:
+        number = self.clip(pick, ClipStatus.GENERATING)
+        self.begin_fetch(number, self.job.clip(number).attempts[-1].number)
+
+    @precondition(any_hand("fetch"))
+    @rule(pick=PICK, end=st.sampled_from(["home", "home", "home", "problem", "handed back", "useless"]))
+    def a_download_ends(self, pick: int, end: str) -> None:
+        hand = self.hand(pick, "fetch")
+        here: dict[str, Any] = {"number": hand.clip, "owner": hand.owner, "now": self.now}
+        if end == "home":
+            home = partial(clip_home, **here, attempt_number=hand.attempt)
+            self.later(partial(home, artifact=CLIP_FILE.but(size_bytes=pick), credits_spent=None))
+        elif end == "useless":
+            useless = partial(attempt_failed, **here, attempt_number=hand.attempt)
+            self.later(partial(useless, failure=failure(hand.clip, code="not_a_video"), again_at=None))
+        else:
+            problem = "HTTP 503" if end == "problem" else None
+            self.later(partial(release_clip, **here, again_at=self.now + pick, problem=problem))
+
+    # The film and the record.
+
+    def begin_step(self, what: str) -> None:
+        begin = {"stitch": begin_stitch, "deliver": begin_delivery, "mirror": begin_mirror}[what]
+        owner = self.new_owner()
+        if self.write(partial(begin, owner=owner, now=self.now, policy=self.policy)):
+            self.hands.append(Hand(what, owner))
+
+    @precondition(lambda self: self.job.status in (JobStatus.PROCESSING, JobStatus.STITCHING, JobStatus.UPLOADING))
+    @rule()
+    def a_step_begins(self) -> None:
+        self.begin_step("stitch" if self.job.film is None else "deliver")
+
+    @precondition(any_hand("stitch", "deliver"))
+    @rule(pick=PICK, end=st.sampled_from(["done", "done", "done", "handed back", "failed"]))
+    def a_step_ends(self, pick: int, end: str) -> None:
+        hand = self.hand(pick, "stitch", "deliver")
+        if end == "handed back":
+            self.later(partial(release_step, owner=hand.owner))
+        elif end == "failed":
+            self.later(partial(fail, failure=failure(None, code="broken"), now=self.now, owner=hand.owner))
+        elif hand.step == "stitch":
+            self.later(partial(film_stitched, owner=hand.owner, film=FILM, now=self.now))
+        else:
+            proof = PROOF if self.job.record_id is not None else None
+            self.later(partial(delivered, owner=hand.owner, delivery=proof, now=self.now))
+
+    @precondition(lambda self: self.job.record_id is not None)
+    @rule()
+    def a_writer_begins(self) -> None:
+        self.begin_step("mirror")
+
+    @precondition(any_hand("mirror", "deliver"))
+    @rule(pick=PICK, end=st.sampled_from(["wrote", "wrote", "wrote", "ends", "fails", "gives up"]))
+    def the_record_is_written(self, pick: int, end: str) -> None:
+        writers = [hand for hand in self.hands if hand.step in ("mirror", "deliver")]
+        here: dict[str, Any] = {"owner": writers[pick % len(writers)].owner, "now": self.now}
+        due = next_status(self.job, now=self.now, policy=self.policy)
+        if end == "wrote" and due is not None:
+            self.later(partial(mirrored, **here, written=due[1], policy=self.policy))
+        elif end == "fails":
+            self.later(partial(mirror_failed, **here, problem="429", again_at=self.now + pick))
+        elif end == "gives up":
+            self.later(partial(mirror_failed, **here, problem="404", again_at=None))
+        else:
+            self.later(partial(end_mirror, **here, policy=self.policy))
+
+    # What must be true.
+
+    @invariant()
+    def the_document_makes_sense(self) -> None:
+        check_job(self.job, self.policy)
+
+    @invariant()
+    def the_reconciler_knows_when_to_look(self) -> None:
+        check_calendar(self.job, self.now, self.policy)
+
+    @rule(seed=PICK, trouble=st.sampled_from([0.0, 0.2, 0.5]))
+    def from_here_the_job_would_come_to_its_end(self, seed: int, trouble: float) -> None:
+        Driver(self.job, self.now, self.policy, trouble=trouble, seed=seed).run(most_rounds=MOST_ROUNDS)
+
+    def teardown(self) -> None:
+        if hasattr(self, "job"):
+            document = self.job.model_dump_json()
+            assert len(document) < DOCUMENT_LIMIT_BYTES
+            assert Job.model_validate_json(document) == self.job
+            Driver(self.job, self.now, self.policy).run(most_rounds=MOST_ROUNDS)
+
+
+TestJobUnderAnyInterleaving = World.TestCase
+TestJobUnderAnyInterleaving.settings = settings(
+    max_examples=60, stateful_step_count=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+)
+
+
+@pytest.mark.parametrize("ambiguous", AmbiguousPolicy)
+@pytest.mark.parametrize("record_id", [None, "rec1"])
+@pytest.mark.parametrize("trouble", [0.0, 0.1, 0.3, 0.6])
+def test_every_job_comes_to_its_end_by_what_is_outstanding_alone(
+    ambiguous: AmbiguousPolicy, record_id: str | None, trouble: float
+) -> None:
+    policy = Policy(ambiguous=ambiguous)
+    for seed in range(5):
+        driver = Driver(accepted(3, record_id=record_id), T, policy, trouble=trouble, seed=seed)
+        assert driver.run(most_rounds=MOST_ROUNDS).status.is_final
+        if trouble == 0.0:
+            assert driver.job.status == "completed"

@@ -1,0 +1,138 @@
+"""Sample tables survive a round trip, and no bytes whatsoever raise anything but this reader's errors."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from shared.film import EngineError, Limits
+from shared.film.mp4 import Mp4Error, Mp4Truncated, OutputTrack, read_movie, write_movie
+from shared.film.mp4.writer import run_lengths
+from shared.film.tracks import audio_info, video_info
+from tests.support.media import Clip, make_clip
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_clip(tmp_path_factory.mktemp("real") / "clip.mp4", Clip(frames=20, gop=7))
+
+
+def _track(sizes: list[int], durations: list[int], orders: list[int], sync: list[bool], source: int) -> OutputTrack:
+    length = np.array(sizes, np.int64)
+    return OutputTrack(
+        kind="video", timescale=15360, entry=b"\0\0\0\x10avc1" + bytes(8), source=np.full(len(sizes), source, np.int64),
+        offsets=np.cumsum(length) - length, sizes=length, durations=np.array(durations, np.int64),
+        composition=np.array(orders, np.int64), sync=np.array(sync), group=np.arange(len(sizes), dtype=np.int64) // 3,
+        media_time=512, duration=sum(durations), width=64, height=48,
+    )  # fmt: skip
+
+
+samples = st.lists(
+    st.tuples(st.integers(1, 50), st.integers(1, 2000), st.integers(0, 5000), st.booleans()), min_size=1, max_size=40
+)
+
+
+@settings(deadline=None)
+@given(samples, samples)
+def test_what_is_written_is_read_back(
+    first: list[tuple[int, int, int, bool]], second: list[tuple[int, int, int, bool]]
+) -> None:
+    tracks, blobs = [], []
+    for index, rows in enumerate((first, second)):
+        sizes, durations, orders, sync = (list(column) for column in zip(*rows, strict=True))
+        tracks.append(_track(sizes, durations, orders, sync, index))
+        blobs.append(bytes((index * 100 + n) % 256 for n in range(sum(sizes))))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "film.mp4"
+        written = write_movie(path, blobs, tracks, 15360)
+        movie = read_movie(path)
+        data = path.read_bytes()
+
+    assert written == len(data)
+    for wrote, read, blob in zip(tracks, movie.tracks, blobs, strict=True):
+        assert read.sizes.tolist() == wrote.sizes.tolist()
+        assert read.durations.tolist() == wrote.durations.tolist()
+        assert read.composition.tolist() == wrote.composition.tolist()
+        assert read.sync.tolist() == wrote.sync.tolist()
+        assert read.presentation is not None
+        assert read.presentation.offset == 512
+        parts = [data[o : o + s] for o, s in zip(read.offsets.tolist(), read.sizes.tolist(), strict=True)]
+        assert b"".join(parts) == blob
+
+
+def test_files_are_copied_as_blobs_are(tmp_path: Path) -> None:
+    track = _track([5, 6, 7], [512] * 3, [0] * 3, [True, False, False], 0)
+    payload = bytes(range(18))
+    (tmp_path / "source").write_bytes(payload)
+
+    write_movie(tmp_path / "a.mp4", [payload], [track], 15360)
+    write_movie(tmp_path / "b.mp4", [tmp_path / "source"], [track], 15360)
+
+    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+
+
+def test_a_source_that_shrinks_while_it_is_copied_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(b"short")
+
+    with pytest.raises(EOFError):
+        write_movie(tmp_path / "a.mp4", [tmp_path / "source"], [_track([50], [512], [0], [True], 0)], 15360)
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(-5, 5), min_size=1, max_size=50))
+def test_run_lengths_expand_to_what_they_were_made_from(values: list[int]) -> None:
+    rows = run_lengths(np.array(values, np.int64))
+
+    assert np.repeat(rows[:, 1], rows[:, 0]).tolist() == values
+    assert (np.diff(rows[:, 1]) != 0).all()
+
+
+def _inspect(path: Path) -> None:
+    """Everything our own reader does with a file, short of asking libav."""
+    try:
+        movie = read_movie(path, max_samples=100_000)
+        picture, sound = movie.first("video"), movie.first("audio")
+        if picture is not None:
+            video_info(path, picture, Limits())
+        if sound is not None:
+            audio_info(sound)
+    except (Mp4Error, EngineError):
+        pass
+
+
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_no_damage_to_a_header_escapes_the_readers_own_errors(real: Path, data: st.DataObject) -> None:
+    whole = bytearray(real.read_bytes())
+    start = whole.rindex(b"moov") - 4
+    for _ in range(data.draw(st.integers(1, 12))):
+        at = data.draw(st.integers(start, len(whole) - 4))
+        value = data.draw(st.sampled_from([b"\0", b"\xff", b"\x7f", b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x80\0\0\0"]))
+        whole[at : at + len(value)] = value
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x.mp4"
+        path.write_bytes(whole)
+        _inspect(path)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.binary(max_size=400), st.sampled_from([b"moov", b"trak", b"ftyp", b"moof", b"mdat"]))
+def test_no_noise_escapes_the_readers_own_errors(noise: bytes, kind: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x.mp4"
+        path.write_bytes((len(noise) + 8).to_bytes(4, "big") + kind + noise)
+        _inspect(path)
+
+
+def test_a_file_cut_anywhere_is_truncated(real: Path, tmp_path: Path) -> None:
+    whole = real.read_bytes()
+    for share in (0.2, 0.5, 0.8, 0.95, 0.999):
+        cut = tmp_path / "cut.mp4"
+        cut.write_bytes(whole[: int(len(whole) * share)])
+        with pytest.raises(Mp4Truncated):
+            read_movie(cut)

@@ -1,0 +1,242 @@
+"""The planner is total and honest: whatever the clips, the plan covers every frame once and says why."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shared.film import Action, InvalidWishes, Probe, SoundAction, TooLong, Transition, Wishes, plan
+from shared.film.model import AudioInfo, Codec, Colour, VideoInfo
+
+SETS = (("sps", 0, b"sps"), ("pps", 0, b"pps"))
+
+
+def a_video(**changes: object) -> VideoInfo:
+    frames = changes.get("frames", 300)
+    assert isinstance(frames, int)
+    base = VideoInfo(
+        codec="h264", profile=100, level=31, width=1280, height=720, sar=Fraction(1), rotation=0, chroma="4:2:0",
+        bit_depth=8, interlaced=False, colour=Colour(), fps=Fraction(30), constant_rate=True, frames=frames,
+        start_s=0.0, duration_s=frames / 30, size_bytes=1_000_000, parameter_sets=SETS, entry=b"avc1",
+        idr_frames=(0,), clean_cuts=tuple(range(frames + 1)),
+    )  # fmt: skip
+    return replace(base, **changes)  # type: ignore[arg-type]
+
+
+CODECS: tuple[Codec, ...] = ("h264", "hevc")
+AAC = AudioInfo("aac", 2, 48000, 2, 0.0, 10.0, 160_000)
+
+
+def a_probe(audio: AudioInfo | None = AAC, **changes: object) -> Probe:
+    video = a_video(**changes)
+    return Probe(Path("clip.mp4"), "mp4", 1_200_000, video.duration_s, video, audio)
+
+
+@st.composite
+def probes(draw: st.DrawFn) -> Probe:
+    frames = draw(st.integers(1, 400))
+    fps = draw(st.sampled_from([Fraction(24), Fraction(30), Fraction(30000, 1001), Fraction(60)]))
+    idr = draw(st.sets(st.integers(0, frames - 1), max_size=5)) | {0}
+    cuts = draw(st.sets(st.integers(0, frames), max_size=30)) | {0, frames} | idr
+    width, height = draw(st.sampled_from([(1280, 720), (720, 1280), (1920, 1080), (64, 64)]))
+    audio = draw(st.sampled_from([AAC, None, replace(AAC, channels=1), replace(AAC, odd=("odd",))]))
+    identifier = draw(st.integers(0, 2))
+    return a_probe(
+        audio, frames=frames, fps=fps, duration_s=float(frames / fps), width=width, height=height,
+        idr_frames=tuple(sorted(idr)), clean_cuts=tuple(sorted(cuts)),
+        parameter_sets=(("sps", identifier, draw(st.sampled_from([b"a", b"b"]))), ("pps", identifier, b"p")),
+        odd=draw(st.sampled_from([(), (), (), ("rotated",)])), constant_rate=draw(st.booleans()),
+        size_bytes=draw(st.integers(1, 10**7)),
+    )  # fmt: skip
+
+
+transitions = st.sampled_from([None, Transition("fade", 0.5), Transition("wipeleft", 0.1), Transition("slideup", 20.0)])
+
+
+@settings(deadline=None)
+@given(st.lists(probes(), min_size=1, max_size=6), st.data())
+def test_every_plan_covers_the_film_exactly_once(clips: list[Probe], data: st.DataObject) -> None:
+    kinds = tuple(data.draw(transitions) for _ in clips[1:])
+    codec = data.draw(st.sampled_from(CODECS))
+
+    made = plan(clips, Wishes(transitions=kinds, codec=codec))
+
+    assert sum(segment.frames for segment in made.segments) == made.frames > 0
+    overlap = sum(segment.overlap for segment in made.segments)
+    assert made.frames == sum(clip.frames for clip in made.clips) - overlap
+    assert made.starts[-1] + made.clips[-1].frames == made.frames
+    assert list(made.starts) == sorted(made.starts)
+    for index in range(len(clips)):
+        covered = 0
+        for segment in made.segments:
+            if segment.clip == index:
+                assert segment.first_frame == covered + (segment.first_frame - covered)
+                covered += segment.last_frame - segment.first_frame
+            if segment.transition and segment.clip + 1 == index:
+                covered += segment.into_last_frame
+        assert covered == made.clips[index].frames
+
+
+@settings(deadline=None)
+@given(st.lists(probes(), min_size=1, max_size=6), st.data())
+def test_copies_begin_at_key_frames_end_at_clean_cuts_and_never_mix_headers(
+    clips: list[Probe], data: st.DataObject
+) -> None:
+    made = plan(clips, Wishes(transitions=tuple(data.draw(transitions) for _ in clips[1:])))
+
+    headers: dict[tuple[str, int], bytes] = {}
+    for segment in made.segments:
+        if segment.action is not Action.COPY:
+            continue
+        video = clips[segment.clip].video
+        assert video.odd == ()
+        assert video.constant_rate
+        assert segment.first_frame in video.idr_frames
+        assert segment.last_frame in video.clean_cuts
+        assert (video.fps, video.width, video.height) == (made.target.fps, made.target.width, made.target.height)
+        for kind, number, content in video.parameter_sets:
+            assert headers.setdefault((kind, number), content) == content
+            assert number != made.target.parameter_set_id
+
+
+@settings(deadline=None)
+@given(st.lists(probes(), min_size=1, max_size=5))
+def test_every_plan_explains_itself_and_is_json(clips: list[Probe]) -> None:
+    made = plan(clips, Wishes())
+
+    text = "\n".join(made.explain())
+    assert all(clip.video_reason and clip.sound_reason for clip in made.clips)
+    assert all(segment.reason in text for segment in made.segments)
+    assert json.loads(json.dumps(made.to_dict()))["frames"] == made.frames
+
+
+def test_clips_of_one_kind_are_all_copied() -> None:
+    made = plan([a_probe()] * 5)
+
+    assert {segment.action for segment in made.segments} == {Action.COPY}
+    assert {clip.sound for clip in made.clips} == {SoundAction.COPY}
+    assert made.cost.encoded_frames == 0
+
+
+def test_the_majority_by_seconds_decides_the_form_not_the_first_clip() -> None:
+    made = plan([a_probe(width=1920, height=1080), a_probe(), a_probe()])
+
+    assert (made.target.width, made.target.height) == (1280, 720)
+    assert [clip.video for clip in made.clips] == [Action.NORMALISE, Action.COPY, Action.COPY]
+    assert made.clips[0].video_reason == "it is 1920x1080 instead of 1280x720"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"fps": Fraction(24)}, "24 frames per second"),
+        ({"sar": Fraction(4, 3)}, "instead of"),
+        ({"chroma": "4:4:4"}, "4:4:4"),
+        ({"bit_depth": 10}, "10 bits"),
+        ({"interlaced": True}, "interlaced"),
+        ({"colour": Colour(1, 1, 1)}, "colours"),
+        ({"colour": Colour(9, 16, 9)}, "HDR"),
+        ({"colour": Colour(full_range=True)}, "full range"),
+        ({"codec": "hevc"}, "hevc"),
+        ({"parameter_sets": (("sps", 0, b"x"), ("pps", 0, b"pps"))}, "headers clash"),
+        ({"odd": ("it is shown rotated by 90 degrees",), "rotation": 90}, "rotated"),
+        ({"constant_rate": False}, "evenly spaced"),
+    ],
+)
+def test_one_clip_that_differs_in_anything_a_decoder_sees_is_normalised_and_told_why(
+    changes: dict[str, object], reason: str
+) -> None:
+    made = plan([a_probe(), a_probe(AAC, **changes), a_probe()])
+
+    assert [clip.video for clip in made.clips] == [Action.COPY, Action.NORMALISE, Action.COPY]
+    assert reason in made.clips[1].video_reason
+
+
+def test_different_headers_under_different_ids_may_be_copied_together() -> None:
+    other = a_probe(parameter_sets=(("sps", 4, b"x"), ("pps", 4, b"y")))
+
+    made = plan([a_probe(), other, a_probe()])
+
+    assert {clip.video for clip in made.clips} == {Action.COPY}
+    assert made.target.parameter_set_id == 1
+
+
+def test_enlarging_a_clip_is_never_silent() -> None:
+    made = plan([a_probe(), a_probe(width=320, height=180), a_probe()])
+
+    assert any("clip 2 is enlarged from 320x180" in warning for warning in made.warnings)
+
+
+def test_a_transition_copies_up_to_a_clean_cut_and_from_the_next_key_frame() -> None:
+    clip = a_probe(idr_frames=(0, 30, 60, 90), clean_cuts=(*range(0, 280, 4), 300), frames=300)
+
+    made = plan([clip, clip], Wishes(transition=Transition("fade", 0.5)))
+
+    first, blend, second = made.segments
+    assert (first.first_frame, first.last_frame) == (0, 276)
+    assert (blend.first_frame, blend.into_last_frame, blend.overlap) == (276, 30, 15)
+    assert (second.first_frame, second.last_frame) == (30, 300)
+    assert made.frames == 585
+    assert "key frame" in blend.reason
+
+
+def test_without_a_later_key_frame_the_rest_of_the_clip_is_encoded_and_the_plan_says_so() -> None:
+    made = plan([a_probe()] * 3, Wishes(transition=Transition("fade", 0.5)))
+
+    assert [segment.action for segment in made.segments] == [Action.COPY, Action.ENCODE, Action.ENCODE]
+    assert "no key frame follows" in made.segments[1].reason
+
+
+def test_a_transition_longer_than_the_clips_is_shortened_with_a_warning() -> None:
+    made = plan([a_probe(frames=10), a_probe(frames=300)], Wishes(transition=Transition("fade", 2.0)))
+
+    assert made.segments[1].overlap == 5
+    assert "shortened to 5 frames" in made.warnings[0]
+
+
+def test_sound_is_decided_apart_from_the_picture() -> None:
+    mono = replace(AAC, channels=1)
+
+    made = plan([a_probe(), a_probe(mono), a_probe(None), a_probe(width=640, height=360)])
+
+    assert [clip.sound for clip in made.clips] == [
+        SoundAction.COPY, SoundAction.ENCODE, SoundAction.SILENCE, SoundAction.COPY,
+    ]  # fmt: skip
+    assert made.clips[3].video is Action.NORMALISE
+
+
+def test_clips_without_any_sound_make_a_film_without_a_sound_track() -> None:
+    assert plan([a_probe(None)] * 2).sound is None
+
+
+def test_wishes_that_cannot_be_met_are_refused() -> None:
+    with pytest.raises(InvalidWishes):
+        plan([])
+    with pytest.raises(InvalidWishes, match="2 transitions were given for 1 joints"):
+        plan([a_probe()] * 2, Wishes(transitions=(None, None)))
+    with pytest.raises(TooLong):
+        plan([a_probe()] * 2, max_duration_s=15)
+    for bad in ({"size": (101, 100)}, {"fps": Fraction(0)}, {"fit": "x"}, {"codec": "x"}, {"loudness_lufs": 3.0},
+                {"poster_at_s": -1.0}, {"crf": 99}):  # fmt: skip
+        with pytest.raises(InvalidWishes):
+            Wishes(**bad)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [("cut", None), ("fade", Transition("fade", 0.5)), (" WipeLeft:1.25 ", Transition("wipeleft", 1.25)), ("", None)],
+)
+def test_transitions_are_written_as_kind_and_seconds(text: str, wanted: Transition | None) -> None:
+    assert Transition.parse(text) == wanted
+
+
+@pytest.mark.parametrize("text", ["sparkle", "fade:x", "fade:0", "fade:-1", "fade:nan", "fade:99", "custom:1"])
+def test_a_transition_that_is_not_understood_is_refused(text: str) -> None:
+    with pytest.raises(InvalidWishes):
+        Transition.parse(text)
