@@ -4,7 +4,7 @@ STAMP := .venv/.stamp
 DEV_STAMP := .venv/.stamp-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check unit lock clean
+.PHONY: help demo up test check unit chaos lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -25,6 +25,10 @@ check: $(DEV_STAMP) ## lint, format, types and architecture only
 
 unit: $(DEV_STAMP) ## the fast tests, which need no server
 	@$(PYTHON_BIN)/pytest tests/unit
+
+chaos: $(DEV_STAMP) ## crash everything at random and count (CHAOS_JOBS=500 CHAOS_CLIPS=3 CHAOS_KILLS=100 CHAOS_SEED=…)
+	@scripts/install-test-tools
+	@$(PYTHON_BIN)/python -m tests.chaos
 
 lock: $(DEV_STAMP) ## resolve the dependencies again (versions and hashes, no addresses)
 	@scripts/lock

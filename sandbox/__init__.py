@@ -67,7 +67,7 @@ Faults
         ``POST /__twin__/fields {"remove": ["Status", "Error"]}``.
 
 Clip settings are markers too: ``[twin:seconds=3,fps=24,size=640x360,audio=none,gop=30,clip=7]`` makes the odd clip that
-a stitcher has to bring into line.
+a stitcher has to bring into line; ``[twin:seconds=7200,fps=1,size=160x90,audio=none]`` is a two-hour film.
 
 What happened is told by the control planes: `sandbox.kie.control` (orders received, paid orders by prompt and by
 callback URL, tasks, callbacks) and `sandbox.airtable.control` (every write of every record with its time, every

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 DEFAULT_KIE_KEY = "sandbox-kie-key"
 DEFAULT_AIRTABLE_TOKEN = "patSANDBOX0000000.sandbox"  # noqa: S105 - the twin's own, worth nothing
@@ -133,19 +133,28 @@ def variable_name(section: str, field: str) -> str:
     return f"SANDBOX_{section}_{field}".upper()
 
 
+def _settings(section: str, values: Mapping[str, Any]) -> _Settings:
+    try:
+        return SECTIONS[section](**values)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise ValueError(f"{flag_name(section, str(first['loc'][0]))}: {first['msg']}") from None
+
+
 def config_from(values: Mapping[tuple[str, str], Any], environ: Mapping[str, str], **listeners: Any) -> TwinsConfig:
     """Build the configuration: given values win over the environment, which wins over defaults.
 
     Args:
         values: (section, field) to value, as the command line gave them.
-        environ: Usually `os.environ`.
+        environ: Usually `os.environ`; variables of other programs that start with `SANDBOX_` are left alone.
         **listeners: `host`, `kie_port`, `airtable_port`, `content_port`.
 
     Raises:
-        ValueError: A value does not fit, or a `SANDBOX_` variable is unknown. The message names it.
+        ValueError: A value does not fit, or a variable is unknown. The message names it.
     """
     known = {variable_name(s, f): (s, f) for s, model in SECTIONS.items() for f in model.model_fields}
-    unknown = sorted(name for name in environ if name.startswith("SANDBOX_") and name not in known)
+    ours = tuple(variable_name(section, "") for section in SECTIONS)
+    unknown = sorted(name for name in environ if name.startswith(ours) and name not in known)
     if unknown:
         raise ValueError(f"unknown variable {unknown[0]}; known are: {', '.join(sorted(known))}")
     chosen: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
@@ -154,9 +163,11 @@ def config_from(values: Mapping[tuple[str, str], Any], environ: Mapping[str, str
             chosen[section][field] = environ[name]
     for (section, field), value in values.items():
         chosen[section][field] = value
-    return TwinsConfig(
-        kie=KieConfig(**chosen["kie"]),
-        airtable=AirtableConfig(**chosen["airtable"]),
-        clips=ClipConfig(**chosen["clip"]),
-        **listeners,
+    return TwinsConfig.model_validate(
+        {
+            "kie": _settings("kie", chosen["kie"]),
+            "airtable": _settings("airtable", chosen["airtable"]),
+            "clips": _settings("clip", chosen["clip"]),
+            **listeners,
+        }
     )

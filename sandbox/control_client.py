@@ -59,7 +59,7 @@ class TwinControl:
         await self.post("reset")
 
     async def wait_for(
-        self, path: str, condition: Callable[[Any], bool | Awaitable[bool]], timeout_s: float = 10.0
+        self, path: str, condition: Callable[[Any], bool | Awaitable[bool]], timeout_s: float = 30.0
     ) -> Any:
         """Read a path until its content satisfies a condition, and return the content.
 

@@ -1,6 +1,7 @@
 """Running an ASGI application inside a process that handles signals itself."""
 
 import asyncio
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -31,26 +32,35 @@ class HttpServer(uvicorn.Server):
         """Serve; when cancelled, finish the requests under way.
 
         Raises:
-            ConfigurationError: the port is taken.
+            ConfigurationError: the port is taken, or the host is not ours.
         """
-        serving = asyncio.create_task(self.serve())
+        # Bound here, for uvicorn would answer a taken port by ending the process.
+        listening = _listen(self.config.host, self.config.port)
+        serving = asyncio.create_task(self.serve([listening]))
         try:
             await asyncio.shield(serving)
         except asyncio.CancelledError:
             self.should_exit = True
             await serving
             raise
-        except SystemExit:
-            host, port = self.config.host, self.config.port
-            raise ConfigurationError(
-                f"cannot listen on {host}:{port}: it is taken or not ours; set another PORT"
-            ) from None
+        finally:
+            listening.close()
 
     @property
     def bound_port(self) -> int:
         """The port it listens on, once started."""
         port: int = self.servers[0].sockets[0].getsockname()[1]
         return port
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot listen on {host}:{port} ({error.strerror}): set another HOST, PORT or METRICS_PORT"
+        ) from error
 
 
 def make_server(app: Any, host: str, port: int, *, grace_s: float = 20) -> HttpServer:

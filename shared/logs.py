@@ -3,13 +3,14 @@
 import logging
 import re
 import sys
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 _SECRETS = re.compile(
-    r"(?i)(bearer\s+)[\w.~+/=-]{6,}|(://[^/\s:@]*:)[^@/\s]+(?=@)|\bpat[A-Za-z0-9]{14}\.[0-9a-f]+|(/media/)[\w.-]{20,}"
+    r"(?i)(bearer\s+)[\w.~+/=-]{6,}|(://[^/\s:@]*:)[^/\s]+(?=@)|\bpat[A-Za-z0-9]{14}\.\w+|(/media/)[\w.-]{20,}"
     r"|([?&]t(?:oken)?=)[\w.-]{10,}"
 )
 
@@ -24,9 +25,24 @@ def _clean(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
     for key, value in list(line.items()):
         if value is None:
             del line[key]
-        if isinstance(value, str):
-            line[key] = redact(value)
+        elif not key.startswith("_"):  # those are structlog's own
+            line[key] = _redacted(value)
     return line
+
+
+def _redacted(value: Any) -> Any:
+    """Return a value of a log line without secrets, however deep in it; what is not data becomes its text."""
+    match value:
+        case None | bool() | int() | float():
+            return value
+        case str():
+            return redact(value)
+        case Mapping():
+            return {redact(str(key)): _redacted(item) for key, item in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_redacted(item) for item in value]
+        case _:
+            return redact(str(value))
 
 
 def configure_logging(service: str, level: str, fmt: Literal["console", "json"]) -> None:

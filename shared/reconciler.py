@@ -13,9 +13,9 @@ from shared import metrics
 from shared.artifacts.protocol import ArtifactStore
 from shared.clock import Clock, now_ms
 from shared.emitter import Emitter
-from shared.errors import DependencyDown, JobNotFound
+from shared.errors import DependencyDown, JobNotFound, StitcherError
 from shared.job.film import fail
-from shared.job.model import Job
+from shared.job.model import Failure, Job
 from shared.job.outstanding import Nudge, nudged, outstanding, overdue
 from shared.job.policy import Policy
 from shared.store.jobs import JobStore
@@ -25,6 +25,9 @@ log = structlog.get_logger(__name__)
 LOCK = "reconciler"
 BATCH = 200
 CONCURRENCY = 8
+SWEEP_EVERY_MS = 600_000
+ABANDONED_AFTER_S = 3_600.0
+"""No step takes this long to put a file into the artifact store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class Reconciler:
         self._every_ms = every_ms
         self._clock = clock
         self._slots = asyncio.Semaphore(CONCURRENCY)
+        self._sweep_at = 0
 
     async def run(self) -> None:
         """Work until cancelled. An unreachable dependency is waited out."""
@@ -75,48 +79,57 @@ class Reconciler:
         if await self._store.claim(LOCK, self._owner, ttl_ms) != self._owner:
             return Tick()
         due = await self._store.due(BATCH)
-        async with asyncio.TaskGroup() as group:
-            rounds = [group.create_task(self._reconcile(job_id)) for job_id in due]
+        rounds = await asyncio.gather(*(self._reconcile_safely(job_id) for job_id in due))
         purged = await self._purge()
+        await self._sweep()
         oldest = await self._store.oldest_due_created_at()
         metrics.OLDEST_UNFINISHED.set((self._clock() - oldest) / 1000 if oldest is not None else 0)
         return Tick(
             looked_at=len(due),
-            published=sum(done.result()[0] for done in rounds),
-            failed=sum(done.result()[1] for done in rounds),
+            published=sum(published for published, _ in rounds),
+            failed=sum(failed for _, failed in rounds),
             purged=purged,
         )
+
+    async def _reconcile_safely(self, job_id: str) -> tuple[int, int]:
+        """Do `_reconcile`; a job that it fails for (an unreadable document, say) does not hold up the others."""
+        try:
+            async with self._slots:
+                return await self._reconcile(job_id)
+        except DependencyDown as down:
+            log.warning("job not reconciled now", job=job_id, dependency=down.dependency, problem=str(down))
+        except StitcherError as error:
+            log.error("job cannot be reconciled", job=job_id, problem=str(error))  # noqa: TRY400 - it says it all
+        return 0, 0
 
     async def _reconcile(self, job_id: str) -> tuple[int, int]:
         """Return how many events were published and whether the job was failed (0 or 1)."""
         wanted: tuple[Nudge, ...] = ()
+        failure: Failure | None = None
 
         def decide(job: Job) -> Job:
-            nonlocal wanted
+            nonlocal wanted, failure
             now = self._clock()
             failure = overdue(job, now, self._policy)
             if failure is not None:
-                wanted = ()
                 return fail(job, failure=failure, now=now)
             wanted = outstanding(job, now, self._policy)
             # Without anything outstanding the index was stale (other settings, say): writing refreshes it.
             return nudged(job, now) if wanted else job.but()
 
-        async with self._slots:
-            try:
-                before = await self._store.get(job_id)
-                job = await self._store.update(job_id, decide)
-            except JobNotFound:
-                return 0, 0
-            if job.status.is_final and not before.status.is_final:
-                log.warning("job failed for want of progress", job=job_id, code=job.failure and job.failure.code)
-                await self._emitter.ended(job)
-                return 1, 1
-            published = 0
-            for nudge in wanted:
-                published += await self._emitter.nudge(job, nudge)
-                metrics.NUDGES.labels(nudge.payload.name).inc()
-            return published, 0
+        try:
+            job = await self._store.update(job_id, decide)
+        except JobNotFound:
+            return 0, 0
+        if failure is not None:
+            log.warning("job failed for want of progress", job=job_id, code=failure.code)
+            await self._emitter.ended(job)
+            return 1, 1
+        published = 0
+        for nudge in wanted:
+            published += await self._emitter.nudge(job, nudge)
+            metrics.NUDGES.labels(nudge.payload.name).inc()
+        return published, 0
 
     async def _purge(self) -> int:
         expired = await self._store.expired(BATCH)
@@ -125,3 +138,13 @@ class Reconciler:
             await self._store.delete(job_id)
             log.info("finished job purged", job=job_id)
         return len(expired)
+
+    async def _sweep(self) -> None:
+        """Now and then, remove what killed processes left half-written in the artifact store."""
+        now = self._clock()
+        if now < self._sweep_at:
+            return
+        self._sweep_at = now + SWEEP_EVERY_MS
+        removed = await self._artifacts.sweep_temporary(ABANDONED_AFTER_S)
+        if removed:
+            log.info("half-written files removed", files=removed)

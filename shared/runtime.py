@@ -70,7 +70,8 @@ def choose_backend(settings: Settings, *, distributed: bool) -> Backend:
     """Return the job store's backend that the environment names.
 
     Raises:
-        ConfigurationError: none is named and the services run as separate processes; or half of a pair is set.
+        ConfigurationError: none is named and the services run as separate processes; half of a pair is set; or
+            `DATA_DIR` cannot be made.
     """
     if settings.redis_url is not None:
         return RedisBackend(settings.redis_url.get_secret_value())
@@ -83,7 +84,10 @@ def choose_backend(settings: Settings, *, distributed: bool) -> Backend:
             "no job store: set REDIS_URL, or UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN "
             "(or run all in one process with `sora-stitcher up`, which needs neither)"
         )
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"DATA_DIR: cannot make {settings.data_dir}: {error.strerror}") from error
     return SqliteBackend(settings.data_dir / "jobs.sqlite3")
 
 
@@ -156,6 +160,7 @@ async def work(parts: Parts, subscriptions: Iterable[Subscription], routes: Sequ
         parts.context.policy,
         owner=parts.context.process,
         every_ms=settings.reconcile_every_ms,
+        clock=parts.context.clock,
     )
     await reconciler.run()
 

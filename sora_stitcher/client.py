@@ -110,6 +110,11 @@ class Client:
         """Where the gateway is."""
         return self._endpoint.base_url
 
+    @property
+    def api_key(self) -> str | None:
+        """The key that is sent, if any."""
+        return self._endpoint.api_key
+
     def __enter__(self) -> Self:
         return self
 

@@ -12,14 +12,9 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
-import json
-import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -28,6 +23,7 @@ from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sandbox.airtable import errors
+from sandbox.airtable.calls import Access, Call, route_of, segments_of
 from sandbox.airtable.control import control_routes
 from sandbox.airtable.errors import AirtableError
 from sandbox.airtable.ingest import INGEST_FAULTS, Ingester
@@ -39,6 +35,7 @@ from sandbox.config import AirtableConfig
 from sandbox.faults import Fault, FaultBook
 from sandbox.files import FILE_FAULTS, file_response
 from sandbox.limits import PenaltyWindow, SlidingWindow
+from sandbox.scratch import scratch_directory
 from sandbox.serving import HTTP_FAULTS, answer_with_faults, html_error
 
 _REFUSALS: dict[str, Callable[[], AirtableError]] = {
@@ -85,53 +82,6 @@ _HEADERS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
-    """What a token may do."""
-
-    read: bool = True
-    write: bool = True
-    options: bool = True
-    webhooks: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One API request, taken apart.
-
-    Attributes:
-        method: HTTP method.
-        path: Decoded segments after `/v0`.
-        request: The request itself, for its query.
-        raw: The body.
-        access: What its token may do.
-    """
-
-    method: str
-    path: tuple[str, ...]
-    request: Request
-    raw: bytes
-    access: Access
-
-    def json(self) -> dict[str, Any]:
-        """Return the body.
-
-        Raises:
-            AirtableError: It is no JSON object.
-        """
-        try:
-            value = json.loads(self.raw, parse_constant=_no_constant)
-        except ValueError:
-            raise errors.bad_body() from None
-        if not isinstance(value, dict):
-            raise errors.bad_body()
-        return value
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
 class AirtableTwin:
     """Both applications and all of their state. Use `open`.
 
@@ -169,8 +119,8 @@ class AirtableTwin:
             config: Settings.
             content_origin: `http://host:port` of the content listener, for the URLs of attachments.
         """
-        with tempfile.TemporaryDirectory(prefix="twin-airtable-") as directory:
-            twin = cls(config, AirtableStore(config, Path(directory), content_origin))
+        with scratch_directory("airtable") as directory:
+            twin = cls(config, AirtableStore(config, directory, content_origin))
             try:
                 yield twin
             finally:
@@ -212,7 +162,7 @@ class AirtableTwin:
         return await self._respond(request, content_host=False)
 
     async def _content(self, request: Request) -> Response:
-        segments = _segments(request)
+        segments = segments_of(request)
         if len(segments) == 3 and segments[0] == "attachments" and request.method in {"GET", "HEAD"}:
             return self._attachment(request, segments[1])
         return await self._respond(request, content_host=True)
@@ -228,9 +178,9 @@ class AirtableTwin:
     # --- API requests -------------------------------------------------------------------------------------------
 
     async def _respond(self, request: Request, *, content_host: bool) -> Response:
-        segments = _segments(request)
+        segments = segments_of(request)
         path = tuple(segments[1:]) if segments[:1] == ["v0"] else ()
-        route = _route_of(request.method, path, content_host=content_host)
+        route = route_of(request.method, path, content_host=content_host)
         raw = await request.body()
         entry = {"at_ms": now_ms(), "route": route, "method": request.method, "path": "/" + "/".join(segments)}
         self.requests.append(entry)
@@ -350,38 +300,6 @@ class AirtableTwin:
         self.webhooks.notify(table)
         view = self._records.view(table, record, by_id=True, only=[column.id])
         return {"id": view["id"], "createdTime": view["createdTime"], "fields": view["fields"]}
-
-
-def _segments(request: Request) -> list[str]:
-    raw_path = request.scope.get("raw_path") or request.url.path.encode()
-    return [unquote(part) for part in raw_path.decode("ascii", "replace").split("?")[0].split("/") if part]
-
-
-def _route_of(method: str, path: tuple[str, ...], *, content_host: bool) -> str:
-    """Return the name of the route that a path (without `v0`) stands for, or "" where there is none."""
-    if len(path) == 4 and path[3] == "uploadAttachment" and method == "POST":
-        return "upload" if content_host else ""
-    if content_host:
-        return ""
-    if path[:1] == ("meta",):
-        named = path[1] if len(path) == 2 and path[1] in {"whoami", "bases"} else ""
-        schema = len(path) == 4 and path[1] == "bases" and path[3] == "tables"
-        return ("schema" if schema else named) if method == "GET" else ""
-    if path[:1] == ("bases",):
-        return "webhook" if len(path) >= 3 and path[2] == "webhooks" else ""
-    if len(path) == 2:
-        return {
-            "GET": "list",
-            "POST": "create",
-            "PATCH": "update",
-            "PUT": "update",
-            "DELETE": "delete",
-        }.get(method, "")
-    if len(path) == 3 and path[2] == "listRecords" and method == "POST":
-        return "list"
-    if len(path) == 3 and path[2].startswith("rec"):
-        return {"GET": "get", "PATCH": "update", "PUT": "update", "DELETE": "delete"}.get(method, "")
-    return ""
 
 
 def _json(status: int, body: Any, headers: dict[str, str] | None = None) -> Response:

@@ -5,19 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.datastructures import QueryParams
 
 from sandbox.airtable import errors
+from sandbox.airtable.calls import Call
 from sandbox.airtable.formula import compile_formula
 from sandbox.airtable.ingest import Ingester
 from sandbox.airtable.model import Attachment, Record, Table, new_id, now_ms, record_view
 from sandbox.airtable.store import AirtableStore, Change, How
 from sandbox.config import AirtableConfig
-
-if TYPE_CHECKING:
-    from sandbox.airtable.app import Call
 
 _MAX_PAGE, _MAX_BATCH = 100, 10
 #: The same URL failing this often is refused at once (documented without a number).

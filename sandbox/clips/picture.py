@@ -7,8 +7,10 @@ of 720p within a few tenths of a CPU second, nearly all of it x264's.
 
 from __future__ import annotations
 
+import bisect
 import colorsys
 import functools
+import math
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -78,6 +80,12 @@ def _legible(text: str) -> tuple[str, str | None]:
     return "".join(c for c in decomposed if not unicodedata.combining(c)), None
 
 
+def _fitting_length(word: str, font: Font, width: int) -> int:
+    """Return how many characters of a word fit, at least one."""
+    lengths = range(1, len(word))
+    return max(1, bisect.bisect_right(lengths, width, key=lambda count: math.ceil(font.getlength(word[:count]))))
+
+
 def _wrap(text: str, font: Font, width: int) -> list[str]:
     lines: list[str] = []
     for paragraph in text.splitlines():
@@ -90,7 +98,7 @@ def _wrap(text: str, font: Font, width: int) -> list[str]:
             if line:
                 lines.append(line)
             while font.getlength(word) > width and len(word) > 1:  # a word wider than the picture
-                fits = next(n for n in range(len(word) - 1, 0, -1) if n == 1 or font.getlength(word[:n]) <= width)
+                fits = _fitting_length(word, font, width)
                 lines.append(word[:fits])
                 word = word[fits:]
             line = word
@@ -232,7 +240,7 @@ def frame_painter(picture: Picture) -> Callable[[int], Pixels]:
         played = round(span * (index + 1) / picture.frames)
         canvas[line, layout.margin : layout.right] = np.rint(under_line * 0.8 + 235 * 0.2)
         canvas[line, layout.margin : layout.margin + played] = 225
-        paint_mark(canvas, Mark(clip=picture.clip, frame=index, take=picture.take))
+        paint_mark(canvas, Mark(clip=picture.clip, frame=index & 0xFFFF, take=picture.take))
         return buffer.reshape(height * 3 // 2, width)
 
     return paint

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from sandbox.clips.render import ClipSpec, render_clip
+from sandbox.scratch import scratch_directory
 
 
 class ClipStudio:
@@ -53,8 +53,8 @@ def _directory(cache_dir: str) -> Iterator[Path]:
         Path(cache_dir).mkdir(parents=True, exist_ok=True)
         yield Path(cache_dir)
     else:
-        with tempfile.TemporaryDirectory(prefix="twin-clips-") as private:
-            yield Path(private)
+        with scratch_directory("clips") as private:
+            yield private
 
 
 @contextlib.asynccontextmanager

@@ -24,6 +24,19 @@ logger = logging.getLogger(__name__)
 #: How long a createTask answer with `callback=early` waits for the callback to be answered.
 _EARLY_WAIT_S = 5.0
 
+#: Limits of what a marker may ask for (two hours at one frame a second is a fine test of caps).
+_SENSIBLE: dict[str, tuple[float, float]] = {
+    "clip": (0, 0xFFFF),
+    "take": (1, 255),
+    "width": (64, 4096),
+    "height": (64, 4096),
+    "fps": (1, 120),
+    "seconds": (0.01, 14_400),
+    "gop": (1, 10_000),
+    "crf": (0, 51),
+    "audio_rate_hz": (8000, 96_000),
+}
+
 
 def now_ms() -> int:
     """Return Unix time in milliseconds."""
@@ -35,6 +48,9 @@ def clip_spec(prompt: str, model: str, given: dict[str, Any], clips: ClipConfig,
 
     Markers in the prompt override: `clip=7`, `take=2`, `seconds=1.5`, `fps=24`, `size=640x360`, `gop=30`, `crf=28`,
     `audio=none|mono|stereo`, `rate=44100`.
+
+    Raises:
+        ValueError: A marker's value makes no sense.
     """
     said = dict(word.partition("=")[::2] for word in marker_words(prompt))
     width, height = frame_size(ordered_aspect(given), clips.short_side)
@@ -42,7 +58,7 @@ def clip_spec(prompt: str, model: str, given: dict[str, Any], clips: ClipConfig,
         wide, _, high = said["size"].partition("x")
         width, height = int(wide) // 2 * 2, int(high) // 2 * 2
     shown = without_markers(prompt)
-    return ClipSpec(
+    spec = ClipSpec(
         prompt=shown,
         clip=int(said.get("clip", clip_number(shown))),
         take=int(said.get("take", min(take, 255))),
@@ -56,6 +72,10 @@ def clip_spec(prompt: str, model: str, given: dict[str, Any], clips: ClipConfig,
         audio=cast("AudioLayout", said.get("audio", "stereo")),
         audio_rate_hz=int(said.get("rate", 48_000)),
     )
+    for name, (least, most) in _SENSIBLE.items():
+        if not least <= getattr(spec, name) <= most:
+            raise ValueError(f"{name} must lie between {least} and {most}")
+    return spec
 
 
 class KieEngine:

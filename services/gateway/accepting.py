@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from services.gateway.bodies import usable_prompt
 from services.gateway.errors import ApiError
 from shared import metrics
 from shared.airtable.errors import (
@@ -101,12 +102,12 @@ class Accepting:
         """Return what a record asks for.
 
         Raises:
-            ApiError: no such record, no prompts in it, or Airtable does not answer.
+            ApiError: no such record, no prompts in it or one that cannot be used, or Airtable does not answer.
         """
         try:
             async with asyncio.timeout(READ_TIMEOUT_S):
                 record: Record = await self._configured().get(record_id)
-            wishes = [ClipWish(prompt) for prompt in prompts_of(record.fields)]
+            wishes = [_wish(number, prompt) for number, prompt in enumerate(prompts_of(record.fields), start=1)]
             return wishes, aspect_ratio or aspect_ratio_of(record.fields) or AspectRatio.LANDSCAPE
         except TimeoutError:
             raise _unavailable("Airtable did not answer in time") from None
@@ -121,6 +122,14 @@ class Accepting:
                 "recordId: this installation has no Airtable base (AIRTABLE_API_KEY and AIRTABLE_BASE_ID are not set)",
             )
         return self._records
+
+
+def _wish(number: int, prompt: str) -> ClipWish:
+    """Return the wish for a clip of a record, whose prompts are held to the same rules as those of a request."""
+    try:
+        return ClipWish(usable_prompt(prompt))
+    except ValueError as error:
+        raise ApiError(400, "invalid_prompt", f"the record's prompt for clip {number} {error}") from error
 
 
 def _unavailable(message: str) -> ApiError:

@@ -18,7 +18,8 @@ async def require_key(request: Request, state: State) -> None:
         return
     scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
     given = bearer.strip() if scheme.lower() == "bearer" else request.headers.get("x-api-key", "")
-    matches = [hmac.compare_digest(given.encode(), key.encode()) for key in state.api_keys]
+    sent = given.encode("latin-1")  # the header's bytes as they came
+    matches = [hmac.compare_digest(sent, key.encode()) for key in state.api_keys]
     if not any(matches):
         what = "the API key is wrong" if given else "an API key is required"
         raise ApiError(

@@ -15,7 +15,18 @@ _RECORD_ID = re.compile(r"rec[A-Za-z0-9]{14}")
 _ASPECTS = {"16:9": "landscape", "9:16": "portrait", "1:1": "square"}
 
 
-def _prompt(value: str) -> str:
+def _text(value: str) -> str:
+    if any("\ud800" <= character <= "\udfff" for character in value):  # JSON can escape half a character
+        raise ValueError("must be valid Unicode text: it holds half a surrogate pair")
+    return value
+
+
+def usable_prompt(value: str) -> str:
+    """Return a prompt without the blanks around it.
+
+    Raises:
+        ValueError: it cannot be used; the message goes on from the prompt's name.
+    """
     if not value.strip():
         raise ValueError("must not be empty or blank")
     if len(value) > MAX_PROMPT_CHARS:
@@ -31,18 +42,17 @@ def _record_id(value: str) -> str:
     return value
 
 
-def _aspect(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    word = value.strip().lower()
+def _aspect(value: Any) -> AspectRatio:
+    word = value.strip().lower() if isinstance(value, str) else ""
     word = _ASPECTS.get(word, word)
     if word not in set(AspectRatio):
         raise ValueError(f"must be one of {', '.join(AspectRatio)} (or 16:9, 9:16, 1:1)")
-    return word
+    return AspectRatio(word)
 
 
+Text = Annotated[str, AfterValidator(_text)]
 Prompt = Annotated[
-    str, AfterValidator(_prompt), Field(examples=["A chef cooking pasta in a kitchen"], max_length=MAX_PROMPT_CHARS)
+    Text, AfterValidator(usable_prompt), Field(examples=["A chef cooking pasta in a kitchen"], max_length=MAX_PROMPT_CHARS)
 ]
 RecordId = Annotated[str, AfterValidator(_record_id), Field(examples=["recXXXXXXXXXXXXXX"])]
 Aspect = Annotated[AspectRatio, BeforeValidator(_aspect), Field(examples=["landscape"])]
@@ -57,12 +67,12 @@ class Body(BaseModel):
 
 
 class GenerateVideo(Body):
-    """Two prompts, one film."""
+    """Two prompts, one film. Without `aspectRatio` it is landscape."""
 
     prompt1: Prompt
     prompt2: Prompt
     record_id: RecordId | None = None
-    aspect_ratio: Aspect = AspectRatio.LANDSCAPE
+    aspect_ratio: Aspect | None = None
 
 
 class ProcessRecord(Body):
@@ -77,12 +87,12 @@ class ClipBody(Body):
 
     prompt: Prompt
     duration_seconds: Annotated[int, Field(ge=1, le=60, examples=[10])] | None = None
-    model: Annotated[str, Field(min_length=1, max_length=100, examples=["bytedance/seedance-2"])] | None = None
+    model: Annotated[Text, Field(min_length=1, max_length=100, examples=["bytedance/seedance-2"])] | None = None
 
 
 class CreateJob(Body):
-    """The full form: one clip or many."""
+    """The full form: one clip or many. Without `aspectRatio` it is landscape."""
 
     clips: Annotated[list[ClipBody], Field(min_length=1)]
     record_id: RecordId | None = None
-    aspect_ratio: Aspect = AspectRatio.LANDSCAPE
+    aspect_ratio: Aspect | None = None

@@ -15,6 +15,10 @@ from shared.errors import DependencyDown, JobNotFound
 log = structlog.get_logger(__name__)
 
 RETRY_AFTER_S = 5
+MAX_DETAILS = 20
+"""Problems listed of one request: a body can have a hundred thousand."""
+_MAX_NAME_CHARS = 100
+_PARTS_OF_A_REQUEST = ("body", "query", "path", "header")
 
 
 class ApiError(Exception):
@@ -71,7 +75,7 @@ def install_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def _bad_input(_request: Request, error: RequestValidationError) -> JSONResponse:
-        details = [_detail(item) for item in error.errors()]
+        details = [_detail(item) for item in error.errors()[:MAX_DETAILS]]
         first = details[0]
         message = f"{first['field']}: {first['message']}" if first["field"] else first["message"]
         return error_response(400, "invalid_request", message, details=details)
@@ -99,7 +103,9 @@ def install_error_handlers(app: FastAPI) -> None:
 
 def _detail(item: Mapping[str, Any]) -> dict[str, Any]:
     """Return one problem of a request in words a caller understands."""
-    place = [str(part) for part in item.get("loc", ()) if part != "body"]
+    place = [_name(part) for part in item.get("loc", ())]
+    if place and place[0] in _PARTS_OF_A_REQUEST:
+        del place[0]
     kind, message = item.get("type", ""), str(item.get("msg", "invalid"))
     context = item.get("ctx") or {}
     if kind == "json_invalid":
@@ -113,3 +119,8 @@ def _detail(item: Mapping[str, Any]) -> dict[str, Any]:
     elif kind == "model_attributes_type" or (not place and kind.endswith("_type")):
         message = "the body must be a JSON object, sent as application/json"
     return {"field": ".".join(place), "message": message.removeprefix("Value error, ")}
+
+
+def _name(part: str | int) -> str:
+    """Return a part of a field's place, which a stranger may have named: short, and what JSON in UTF-8 can hold."""
+    return str(part)[:_MAX_NAME_CHARS].encode("utf-8", "replace").decode()

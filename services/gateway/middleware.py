@@ -1,5 +1,6 @@
 """What happens to every request before a route sees it: size and charset checks, metrics. Pure ASGI."""
 
+import asyncio
 from time import perf_counter
 
 from starlette.requests import Request
@@ -11,7 +12,11 @@ from shared import metrics
 
 MAX_BODY_BYTES = 1024 * 1024
 MAX_CALLBACK_BYTES = 256 * 1024
+DISCARD_BYTES = 16 * 1024 * 1024
+DISCARD_S = 5.0
 CALLBACK_PATH = "/api/callback/sora"
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""Those that metrics name: a stranger may send any word, and every label value is kept for ever."""
 
 
 class BodyGuard:
@@ -28,27 +33,42 @@ class BodyGuard:
         request = Request(scope, receive)
         limit = MAX_CALLBACK_BYTES if scope["path"] == CALLBACK_PATH else MAX_BODY_BYTES
         refusal = _refused_by_headers(request, limit)
-        body = bytearray()
-        while refusal is None:
+        body, more = bytearray(), True
+        while refusal is None and more:
             message = await receive()
             if message["type"] == "http.disconnect":
                 return
             body += message.get("body", b"")
+            more = message.get("more_body", False)
             if len(body) > limit:
                 refusal = _too_large(limit)
-            elif not message.get("more_body", False):
-                break
         if refusal is None and not _is_utf8(body):
             refusal = error_response(400, "invalid_request", "the body is not UTF-8 text")
         if refusal is not None:
+            if more:
+                await _discard(receive)
             await refusal(scope, receive, send)
             return
         await self._app(scope, _replay(bytes(body), receive), send)
 
 
+async def _discard(receive: Receive) -> None:
+    """Read the rest of a refused body, within bounds: a client cut off while it sends may never see the answer."""
+    discarded = 0
+    try:
+        async with asyncio.timeout(DISCARD_S):
+            while discarded < DISCARD_BYTES:
+                message = await receive()
+                if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                    return
+                discarded += len(message.get("body", b""))
+    except TimeoutError:
+        return  # the client stalls; it gets its answer now
+
+
 def _refused_by_headers(request: Request, limit: int) -> Response | None:
     declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > limit:
+    if declared.isdecimal() and int(declared) > limit:
         return _too_large(limit)
     for parameter in request.headers.get("content-type", "").split(";")[1:]:
         name, _, value = parameter.partition("=")
@@ -108,5 +128,6 @@ class HttpMetrics:
             await self._app(scope, receive, note)
         finally:
             route = getattr(scope.get("route"), "path", "unmatched")
-            metrics.HTTP_REQUESTS.labels(scope["method"], route, str(status)).inc()
-            metrics.HTTP_DURATION.labels(scope["method"], route).observe(perf_counter() - started)
+            method = scope["method"] if scope["method"] in METHODS else "other"
+            metrics.HTTP_REQUESTS.labels(method, route, str(status)).inc()
+            metrics.HTTP_DURATION.labels(method, route).observe(perf_counter() - started)

@@ -36,7 +36,7 @@ async def sora_callback(request: Request, state: State, t: str = "") -> Any:
         )
         if verdict is not SignatureCheck.VALID:
             raise ApiError(401, "bad_signature", f"Callback refused: its signature is {verdict}")
-    if not isinstance(_json_or_none(body), dict):
+    if not isinstance(read_json(body), dict):
         raise ApiError(400, "invalid_request", "Callback refused: the body is not a JSON object")
     if notice.state is None or notice.is_terminal:
         payload = VideoCallback(clip=token.clip, attempt=token.attempt, task_id=notice.task_id)
@@ -47,10 +47,3 @@ async def sora_callback(request: Request, state: State, t: str = "") -> Any:
             log.warning("callback could not be queued", job=token.job_id, clip=token.clip, problem=str(error))
             return unavailable("bus", "The callback could not be queued")
     return {"success": True, "code": 200, "msg": "success"}
-
-
-def _json_or_none(body: bytes) -> object:
-    try:
-        return read_json(body)
-    except ValueError:
-        return None

@@ -10,7 +10,7 @@ from services.gateway.errors import ApiError
 from services.gateway.state import GatewayState, State
 from services.gateway.views import accepted_view, job_summary, job_view
 from shared.job.create import ClipWish
-from shared.job.model import Job, JobStatus
+from shared.job.model import AspectRatio, Job, JobStatus
 from shared.tracing import accept_traceparent
 
 router = APIRouter(prefix="/api", dependencies=[Depends(require_key)])
@@ -31,7 +31,7 @@ async def generate_video(body: GenerateVideo, state: State, traceparent: Tracepa
     job = await state.accepting.accept(
         [ClipWish(body.prompt1), ClipWish(body.prompt2)],
         endpoint="generate-video",
-        aspect_ratio=body.aspect_ratio,
+        aspect_ratio=body.aspect_ratio or AspectRatio.LANDSCAPE,
         record_id=body.record_id,
         traceparent=accept_traceparent(traceparent),
     )
@@ -60,7 +60,7 @@ async def create_job(body: CreateJob, state: State, traceparent: Traceparent = N
     job = await state.accepting.accept(
         [ClipWish(clip.prompt, clip.duration_seconds, clip.model) for clip in body.clips],
         endpoint="jobs",
-        aspect_ratio=body.aspect_ratio,
+        aspect_ratio=body.aspect_ratio or AspectRatio.LANDSCAPE,
         record_id=body.record_id,
         traceparent=accept_traceparent(traceparent),
     )

@@ -47,7 +47,21 @@ def parse_range(header: str | None, size: int) -> ByteRange | None:
     return ByteRange(start, end)
 
 
-@router.api_route("/media/{token}/{name}", methods=["GET", "HEAD"], operation_id="getMedia", response_model=None)
+def has_it(if_none_match: str | None, etag: str) -> bool:
+    """Return whether an `If-None-Match` header names `etag`, which caches on the way may have weakened."""
+    known = {tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(",")}
+    return etag in known or "*" in known
+
+
+def _wanted_range(request: Request, etag: str) -> str | None:
+    """Return the `Range` header where it counts: for GET, and for the very file that `If-Range` names."""
+    if request.method != "GET" or request.headers.get("if-range", etag) != etag:
+        return None
+    return request.headers.get("range")
+
+
+@router.head("/media/{token}/{name}", include_in_schema=False, response_model=None)
+@router.get("/media/{token}/{name}", operation_id="getMedia", response_model=None)
 async def media(token: str, name: str, request: Request, state: State) -> Response:
     """Serve an artifact, or a part of it."""
     try:
@@ -66,13 +80,13 @@ async def media(token: str, name: str, request: Request, state: State) -> Respon
         "Content-Disposition": f'inline; filename="{filename}"',
         "X-Content-Type-Options": "nosniff",
     }
-    if request.headers.get("if-none-match") == etag:
+    if has_it(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
-    wanted = request.headers.get("range") if request.headers.get("if-range", etag) == etag else None
     try:
-        part = parse_range(wanted, stat.size_bytes)
-    except ValueError:
-        return Response(status_code=416, headers=headers | {"Content-Range": f"bytes */{stat.size_bytes}"})
+        part = parse_range(_wanted_range(request, etag), stat.size_bytes)
+    except ValueError as error:
+        beyond = {"Accept-Ranges": "bytes", "Content-Range": f"bytes */{stat.size_bytes}"}
+        raise ApiError(416, "range_not_satisfiable", str(error), headers=beyond) from error
     whole = part or ByteRange(0, stat.size_bytes)
     headers["Content-Length"] = str(whole.end - whole.start)
     if part is not None:

@@ -4,7 +4,6 @@ A callback, a poll and a repeated message all lead here. Looking is free and nee
 is exclusive. A clip is ready when its bytes are in the artifact store and decode as video.
 """
 
-import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -28,14 +27,15 @@ from services.generator.provider.protocol import VideoProvider
 from services.generator.reporting import JobWriter
 from services.generator.turns import Turns
 from shared import metrics
-from shared.bus.protocol import Delivery
+from shared.bus.protocol import Delivery, Retry
 from shared.context import Context
 from shared.events import VideoCallback
-from shared.fetch import Expired, Fetcher, FetchError
+from shared.fetch import Expired, Fetcher, FetchError, TooLarge
 from shared.job.clips import attempt_failed, begin_fetch, clip_home, order_taken, polled, release_clip, renew_clip
 from shared.job.model import Artifact, Attempt, Failure, Job, Stage
 from shared.leases import holding
 from shared.tokens import BadToken, ClipToken, Signer
+from shared.workdir import scratch
 
 log = structlog.get_logger(__name__)
 
@@ -106,6 +106,9 @@ class BringingHome:
         outcome = await self._provider.look(task_id)
         metrics.PROVIDER_REQUESTS.labels("look", type(outcome).__name__.lower()).inc()
         if attempt.task_id is None:
+            if isinstance(outcome, TaskMissing | LookFailed):
+                self._ask_again(job, outcome)
+                return
             if not self._is_ours(outcome, job, attempt, notice.clip):
                 log.warning("callback names a task that is not ours", clip=notice.clip, task=task_id)
                 return
@@ -119,6 +122,18 @@ class BringingHome:
             )
             job = await self._writer.write(job, found)
         await self._act(job, notice.clip, attempt.number, task_id, outcome)
+
+    def _ask_again(self, job: Job, outcome: TaskMissing | LookFailed) -> None:
+        """Keep a callback that cannot be told to be ours yet: it may be the only trace of a paid order.
+
+        Raises:
+            Retry: until the job's deadline.
+        """
+        if job.status.is_final:
+            return
+        wait_s = outcome.error.wait_s if isinstance(outcome, LookFailed) else 0.0
+        pause_s = max(wait_s, self._context.policy.poll_every_ms / 1000)
+        raise Retry(pause_s, "the provider does not tell about the task that called back", counts=False)
 
     def _is_ours(self, outcome: LookOutcome, job: Job, attempt: Attempt, number: int) -> bool:
         """Whether the task was ordered with the callback address of this very attempt."""
@@ -210,8 +225,8 @@ class BringingHome:
         """Download, check and store the clip while holding its lease."""
         context = self._context
         key = f"jobs/{job.id}/clip-{number}.mp4"
-        with tempfile.TemporaryDirectory(dir=self._work_dir, prefix="clip-") as folder:
-            async with FileSink(Path(folder) / "clip.mp4") as sink:
+        with scratch(self._work_dir, "clip-") as folder:
+            async with FileSink(folder / "clip.mp4") as sink:
                 renewed_size = 0
 
                 async def renew() -> None:
@@ -228,23 +243,38 @@ class BringingHome:
         return artifact
 
     async def _download(self, result: TaskSucceeded, sink: FileSink) -> None:
-        """Stream the first of the result's addresses that works into `sink`."""
-        problem: FetchError | None = None
+        """Stream the first of the result's addresses that works into `sink`.
+
+        Raises:
+            FetchError: why the first one did not work, unless a later one may work another time.
+            ClipRejected: as above.
+        """
+        problems: list[FetchError] = []
         for url in result.urls[:MAX_ADDRESSES]:
             try:
-                await self._fetcher.download(url, sink)
+                await self._download_one(url, sink)
                 return
-            except Expired as expired:
-                problem = expired
-            try:
-                await sink.rewind()
-                await self._fetcher.download(await self._provider.fresh_url(url), sink)
-                return
-            except (Expired, ProviderFault) as gone:
-                log.info("result has expired", problem=str(gone))
-                await sink.rewind()
-        assert problem is not None, "a succeeded task has at least one address"
-        raise problem
+            except FetchError as problem:
+                if problem.retryable or isinstance(problem, TooLarge):
+                    raise
+                problems.append(problem)
+        raise problems[0]
+
+    async def _download_one(self, url: str, sink: FileSink) -> None:
+        """Download from one address; if nothing is there any more, from a fresh one for the same file."""
+        try:
+            await self._fetcher.download(url, sink)
+            return
+        except Expired as error:
+            expired = error
+        try:
+            fresh = await self._provider.fresh_url(url)
+        except ProviderFault as fault:
+            log.info("no fresh address for an expired result", problem=str(fault))
+            if fault.error.advice in (Advice.RETRY, Advice.WAIT):
+                raise ClipRejected(expired.code, f"{expired}; {fault}", retryable=True) from fault
+            raise expired from fault
+        await self._fetcher.download(fresh, sink)
 
     async def _not_home(
         self,
@@ -269,7 +299,7 @@ class BringingHome:
         )
         # The result is paid for; ordering another one is for a person to decide.
         failed = partial(attempt_failed, number=number, attempt_number=attempt_number, failure=failure, again_at=None)
-        await self._writer.write(job, partial(failed, now=now, credits_spent=result.credits))
+        await self._writer.write(job, partial(failed, now=now, credits_spent=result.credits, owner=owner))
 
     async def _release(self, job: Job, number: int, owner: str, *, again_at: int, problem: str | None) -> None:
         release = partial(release_clip, number=number, owner=owner, again_at=again_at, problem=problem)

@@ -4,7 +4,8 @@ The intent is written before the order is placed, under a lease; the answer is w
 in between, the document tells whether the order may have been taken, and it is not placed again blindly.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import structlog
@@ -17,6 +18,7 @@ from services.generator.reporting import JobWriter
 from shared import metrics
 from shared.bus.protocol import Delivery
 from shared.context import Context
+from shared.errors import StoreUnavailable
 from shared.events import VideoRequested
 from shared.job.clips import (
     begin_order,
@@ -42,6 +44,8 @@ DOWN = "model-down:"
 """Prefix of the marks of models whose breaker is open."""
 BREAKER_MS = 600_000
 ORDER_WINDOW_MS = 10_000
+KEEP_TRYING_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 10.0)
+"""Pauses while the store does not take the answer to an order."""
 
 
 class Ordering:
@@ -139,10 +143,10 @@ class Ordering:
         match outcome:
             case Taken(task_id):
                 taken = partial(order_taken, number=number, attempt_number=attempt.number, task_id=task_id)
-                await self._writer.write(job, partial(taken, now=now, policy=policy))
+                await self._keep(job, partial(taken, now=now, policy=policy))
             case Unknown(reason):
                 unknown = partial(order_unknown, number=number, attempt_number=attempt.number, reason=reason, now=now)
-                await self._writer.write(job, unknown)
+                await self._keep(job, unknown)
             case Declined(error):
                 await self._heed(error, attempt.model, now)
                 declined = partial(
@@ -153,13 +157,32 @@ class Ordering:
                     again_at=declined_again_at(error, clip, now),
                     now=now,
                 )
-                await self._writer.write(job, declined)
+                await self._keep(job, declined)
+
+    async def _keep(self, job: Job, answer: Callable[[Job], Job]) -> None:
+        """Write the answer to an order. A store that is away for a moment must not make us forget what was bought.
+
+        Raises:
+            StoreUnavailable: it stayed away; the order will count as one of unknown fate.
+        """
+        for pause_s in KEEP_TRYING_S:
+            try:
+                await self._writer.write(job, answer)
+            except StoreUnavailable as down:
+                log.warning("the answer to an order is not written yet", job=job.id, problem=str(down))
+                await asyncio.sleep(pause_s)
+            else:
+                return
+        await self._writer.write(job, answer)
 
     async def _heed(self, error: ProviderError, model: str, now: int) -> None:
         """Let everybody know that a model is down, or that the provider wants to be left alone."""
-        if error.advice is Advice.NEXT_MODEL:
-            metrics.MODEL_DOWN.labels(model).inc()
-            await self._context.store.put_mark(DOWN + model, error.code, BREAKER_MS)
-        elif error.advice is Advice.WAIT:
-            wait_ms = round(error.wait_s * 1000)
-            await self._context.store.put_mark(PAUSE, str(now + wait_ms), wait_ms)
+        try:
+            if error.advice is Advice.NEXT_MODEL:
+                metrics.MODEL_DOWN.labels(model).inc()
+                await self._context.store.put_mark(DOWN + model, error.code, BREAKER_MS)
+            elif error.advice is Advice.WAIT:
+                wait_ms = round(error.wait_s * 1000)
+                await self._context.store.put_mark(PAUSE, str(now + wait_ms), wait_ms)
+        except StoreUnavailable as down:  # the others will be told the same by the provider
+            log.warning("others could not be warned", code=error.code, problem=str(down))

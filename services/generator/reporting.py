@@ -21,14 +21,21 @@ class JobWriter:
         Raises:
             Refused: the transition does not fit (any more); nothing was written.
         """
-        after = await self._context.store.update(before.id, transition)
-        if after.version == before.version:
+        changed = before
+
+        def noting(job: Job) -> Job:
+            nonlocal changed
+            changed = job  # what `before` has become meanwhile: only our own change is to be told
+            return transition(job)
+
+        after = await self._context.store.update(before.id, noting)
+        if after is changed:
             return after
-        for payload, step in changes(before, after, self._context.clock()):
+        for payload, step in changes(changed, after, self._context.clock()):
             await self._context.emitter.emit(after, payload, step)
-        if after.status.is_final and not before.status.is_final:
+        if after.status.is_final and not changed.status.is_final:
             await self._context.emitter.ended(after)
-        metrics.AMBIGUOUS.inc(newly_ambiguous(before, after))
+        metrics.AMBIGUOUS.inc(newly_ambiguous(changed, after))
         return after
 
 

@@ -22,5 +22,8 @@ class Turns:
     async def take(self) -> None:
         """Return when it is our turn. Raises `StoreUnavailable`."""
         async with self._queue:
-            while wait_ms := await self._store.take(BUCKET, self._per_second, WINDOW_MS):
+            while True:
+                wait_ms = await self._store.take(BUCKET, self._per_second, WINDOW_MS)
+                if not wait_ms:
+                    return
                 await asyncio.sleep(wait_ms / 1000)

@@ -1,7 +1,6 @@
 """Joining a job's clips into its film."""
 
 import asyncio
-import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
@@ -19,6 +18,7 @@ from shared.film import Film as JoinedFilm
 from shared.job.film import begin_stitch, fail, film_stitched, release_step, renew_step
 from shared.job.model import Artifact, Failure, Film, Job, JobStatus, Stage
 from shared.leases import holding
+from shared.workdir import scratch
 
 log = structlog.get_logger(__name__)
 
@@ -78,9 +78,9 @@ class Stitching:
             await context.store.update(job.id, partial(keep, progress=moved))
 
         async with AsyncExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=self._work_dir, prefix="film-")))
+            folder = stack.enter_context(scratch(self._work_dir, "film-"))
             await stack.enter_async_context(holding(renew, lease_ms=context.policy.lease_ms))
-            clips = [await self._clip_file(stack, key) for key in _keys(job)]
+            clips = [await self._clip_file(stack, index, key) for index, key in enumerate(_keys(job))]
             joined = await self._join(
                 clips,
                 folder / "film.mp4",
@@ -97,10 +97,10 @@ class Stitching:
         _count(joined)
         return film
 
-    async def _clip_file(self, stack: AsyncExitStack, key: str) -> Path:
+    async def _clip_file(self, stack: AsyncExitStack, index: int, key: str) -> Path:
         path = await stack.enter_async_context(self._context.artifacts.local_path(key))
         if path is None:
-            raise ClipGone(f"{key} is not in the artifact store any more")
+            raise ClipGone(f"{key} is not in the artifact store any more", clip=index)
         return path
 
     async def _failed(self, job: Job, owner: str, error: EngineError, attempt: int) -> None:

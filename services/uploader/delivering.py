@@ -10,11 +10,11 @@ from services.uploader.mirroring import AirtableNotConfigured, Mirroring
 from shared import metrics
 from shared.airtable.delivery import Deliverer, Order
 from shared.airtable.delivery_plan import FilmFile
-from shared.airtable.errors import AirtableError, RateLimited
+from shared.airtable.errors import AirtableError, RateLimited, UploadFailed
 from shared.bus.protocol import Delivery as BusDelivery
 from shared.bus.protocol import Retry
 from shared.context import Context
-from shared.errors import ArtifactsUnavailable, DependencyDown
+from shared.errors import DependencyDown
 from shared.job.film import begin_delivery, delivered, fail, release_step, renew_step
 from shared.job.model import Delivery, Failure, Job, JobStatus, Stage
 from shared.leases import holding
@@ -70,8 +70,9 @@ class Delivering:
                 await self._mirroring.write_pending(job, owner)
                 proof = await self._attach(job, job.record_id, renew)
                 await self._mirroring.write(job, JobStatus.COMPLETED)
-            done = partial(delivered, owner=owner, delivery=proof, now=context.clock())
-            return await context.store.update(job.id, done)
+        # Not under `holding`: completing gives the lease back, which a renewal would take for losing it.
+        done = partial(delivered, owner=owner, delivery=proof, now=context.clock())
+        return await context.store.update(job.id, done)
 
     async def _attach(self, job: Job, record_id: str, heartbeat: Callable[[], Awaitable[None]]) -> Delivery:
         if self._deliverer is None:
@@ -120,5 +121,7 @@ class Delivering:
         await context.emitter.ended(await context.store.update(job.id, ended))
 
 
-class FilmGone(ArtifactsUnavailable):
-    """The film was deleted from the artifact store before it was delivered."""
+class FilmGone(UploadFailed):
+    """The film was deleted from the artifact store before it was delivered; waiting does not bring it back."""
+
+    code = "film_gone"

@@ -21,11 +21,13 @@ from dataclasses import dataclass
 from random import Random
 
 from aio_pika.abc import AbstractIncomingMessage, HeadersType
+from aio_pika.exceptions import ChannelInvalidStateError
 
 from shared.bus.delays import EARLY_MS, backoff_s, next_hop_ms
 from shared.bus.letters import DEAD_SUFFIX, letter_headers
 from shared.bus.observer import BusObserver
 from shared.bus.outcomes import Acknowledge, Bury, Outcome, Redeliver
+from shared.bus.protocol import Delivery
 from shared.bus.rabbit_errors import broker_call
 from shared.bus.rabbit_publisher import Identity, Publisher
 from shared.bus.rabbit_topology import SUSPECT_SUFFIX
@@ -84,7 +86,7 @@ class _Work:
     @property
     def lost(self) -> bool:
         """Whether none of the deliveries can be acknowledged any more: the broker hands the message out again."""
-        return all(delivery.channel.is_closed for delivery in self.deliveries)
+        return all(_is_lost(delivery) for delivery in self.deliveries)
 
 
 class Inbox:
@@ -184,13 +186,22 @@ class Inbox:
         if not self._suspects and lost >= limits.suspect_after:
             logger.warning("%s: %s was lost %d times and is isolated", self._subscription.queue, event.id, lost)
             return _Isolate()
+        if self._suspects and lost >= limits.give_up_after:
+            delivery = deliver(event, stamp, self._around.clock(), redelivered=True)
+            return await self._give_up(delivery, limits.suspect_after + lost)
         async with self._slots:
             delivery = deliver(event, stamp, self._around.clock(), redelivered=bool(message.redelivered))
-            if self._suspects and lost >= limits.give_up_after:
-                reason = f"handed out {limits.suspect_after + lost} times without an outcome: it may kill its process"
-                logger.error("%s: %s %s", self._subscription.queue, event.id, reason)
-                return await self._runner.bury(delivery, reason)
             return await self._runner.run(delivery)
+
+    async def _give_up(self, delivery: Delivery, lost: int) -> Bury:
+        """Bury a message that nobody survives. It stays in hand until `on_dead` agrees: its handler must not run."""
+        reason = f"handed out {lost} times without an outcome: it may kill the process that handles it"
+        logger.error("%s: %s %s", self._subscription.queue, delivery.event.id, reason)
+        while True:
+            outcome = await self._runner.bury(delivery, reason)
+            if isinstance(outcome, Bury):
+                return outcome
+            await asyncio.sleep(outcome.delay_s)
 
     async def _carry_out(self, work: _Work, outcome: Outcome | _Isolate) -> bool:
         """Do what the outcome asks for; False if the message will come again by itself."""
@@ -239,6 +250,13 @@ class Inbox:
         except PublishFailed as error:
             # The channel is gone: the message comes again and is known by then.
             logger.info("%s: %s", self._subscription.queue, error)
+
+
+def _is_lost(delivery: AbstractIncomingMessage) -> bool:
+    try:
+        return delivery.channel.is_closed
+    except ChannelInvalidStateError:  # aio-pika does not name a closed channel
+        return True
 
 
 def _identity(work: _Work) -> Identity:

@@ -54,7 +54,7 @@ class Runner:
         self._observer.settled(self.subscription, delivery, _settlement(outcome), time.monotonic() - started)
         return outcome
 
-    async def bury(self, delivery: Delivery, reason: str) -> Outcome:
+    async def bury(self, delivery: Delivery, reason: str) -> Bury | Redeliver:
         """Tell `on_dead`; only if it agrees the message may go to the dead letters."""
         if self._on_dead is None:
             return Bury(reason)

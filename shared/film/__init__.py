@@ -46,6 +46,7 @@ from .plan_model import Action, ClipPlan, Cost, Plan, Segment, SoundAction, Soun
 from .planning import plan
 from .poster import make_poster
 from .probing import probe
+from .stills import make_contact_sheet, make_preview
 from .stitching import stitch
 
 __all__ = [
@@ -54,6 +55,8 @@ __all__ = [
     "probe",
     "check_clip",
     "make_poster",
+    "make_preview",
+    "make_contact_sheet",
     "ffmpeg_exe",
     "Wishes",
     "Transition",

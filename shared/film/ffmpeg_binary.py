@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from functools import cache
 
 from .errors import FfmpegMissing
@@ -26,3 +27,11 @@ def ffmpeg_exe() -> str:
         raise FfmpegMissing(
             "no ffmpeg found; install it with the system's package manager or `pip install imageio-ffmpeg`"
         ) from error
+
+
+@cache
+def sets_chroma_location() -> bool:
+    """Return whether this ffmpeg's ``setparams`` filter knows where chroma samples lie (5.1 does not). Blocking."""
+    command = [ffmpeg_exe(), "-hide_banner", "-h", "filter=setparams"]
+    said = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, check=False, timeout=30)
+    return b"chroma_location" in said.stdout

@@ -91,7 +91,9 @@ class Maker:
         path = self.work / f"picture-{number}.mp4"
 
         async def run(report: Callable[[float], None], threads: int) -> None:
-            command = segment_command(segment, self.probes, self.plan, self.wishes, path, threads)
+            command = await asyncio.to_thread(
+                segment_command, segment, self.probes, self.plan, self.wishes, path, threads
+            )
             length_s = float(segment.frames / self.plan.target.fps)
             await run_ffmpeg(command, self.limits, on_time=lambda at_s: report(at_s / length_s))
             await asyncio.to_thread(_check_count, path, segment)

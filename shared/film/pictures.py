@@ -9,6 +9,7 @@ from typing import Any
 
 import ffmpeg
 
+from .ffmpeg_binary import sets_chroma_location
 from .model import Fit, Logo, Probe, Wishes
 from .plan_model import Action, Plan, Segment, Target
 from .process import clip_input, file_output, restricted_input
@@ -195,13 +196,16 @@ def _blended(segment: Segment, probes: Sequence[Probe], plan: Plan, wishes: Wish
 def _coloured(stream: Any, target: Target) -> Any:
     """Describe the colours as the film does. Encoders take this from the frames, not from output options."""
     colour = target.colour
-    return stream.filter(
-        "setparams",
-        range="limited",
-        color_primaries=_PRIMARIES_NAMES.get(colour.primaries, "unknown"),
-        color_trc=_TRANSFER_NAMES.get(colour.transfer, "unknown"),
-        colorspace=_MATRIX_NAMES.get(colour.matrix, "unknown"),
-    )
+    described = {
+        "range": "limited",
+        "color_primaries": _PRIMARIES_NAMES.get(colour.primaries, "unknown"),
+        "color_trc": _TRANSFER_NAMES.get(colour.transfer, "unknown"),
+        "colorspace": _MATRIX_NAMES.get(colour.matrix, "unknown"),
+    }
+    if target.codec != "h264" and sets_chroma_location():
+        # Filters differ in whether they keep it, and HEVC and AV1 pieces must have headers that are equal.
+        described["chroma_location"] = "left"
+    return stream.filter("setparams", **described)
 
 
 def _widened(stream: Any) -> Any:

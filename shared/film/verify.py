@@ -13,13 +13,13 @@ import numpy as np
 from .errors import EncodeFailed, VerifyFailed
 from .limits import Limits
 from .mp4 import Mp4Error, OutputTrack, Track, read_movie, write_movie
-from .plan_model import Plan
+from .plan_model import Action, Plan
 from .process import clip_input, run_ffmpeg
 
-#: A group of pictures up to this long is decoded whole before a joint; of a longer one only its beginning.
+#: A group of pictures of our own making up to this long is decoded whole before a joint.
 _WHOLE_GROUP_FRAMES = 48
-#: Packets decoded after a joint: enough to use every reference the new headers set up.
-_AFTER_JOINT_FRAMES = 4
+#: Packets decoded after a joint: a key frame, and one that refers to it under the same headers.
+_AFTER_JOINT_FRAMES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,9 @@ def write_joint_sample(path: Path, plan: Plan, sample: Path) -> int:
     movie = read_movie(path, max_samples=1 << 24)
     video = movie.first("video")
     assert video is not None
-    chosen = joint_packets(np.flatnonzero(video.sync).tolist(), [segment.frames for segment in plan.segments])
+    lengths = [segment.frames for segment in plan.segments]
+    copied = [segment.action is Action.COPY for segment in plan.segments]
+    chosen = joint_packets(np.flatnonzero(video.sync).tolist(), lengths, copied)
     index = np.array(chosen, np.int64)
     # Ranks keep the pictures' display order; their absolute times do not matter here.
     ranks = np.argsort(np.argsort(video.presentation_times[index], kind="stable"), kind="stable")
@@ -135,21 +137,24 @@ def write_joint_sample(path: Path, plan: Plan, sample: Path) -> int:
     return len(index)
 
 
-def joint_packets(sync: Sequence[int], segment_frames: Sequence[int]) -> list[int]:
+def joint_packets(sync: Sequence[int], segment_frames: Sequence[int], copied: Sequence[bool]) -> list[int]:
     """Choose packets around the borders of segments, such that each choice decodes by itself. Pure.
+
+    Of a copied segment only the beginning is looked at: its other packets are what they were in the clip.
 
     Args:
         sync: Packets at which decoding may start, ascending.
         segment_frames: Packets of each segment; every segment begins with a sync packet.
+        copied: Whether the segment was copied.
 
     Returns:
         Packet numbers, ascending, without duplicates.
     """
     ends = list(itertools.accumulate(segment_frames))
     chosen: set[int] = set()
-    for begin, end in zip([0, *ends], ends, strict=False):
-        group = max((each for each in sync if begin <= each < end), default=begin)
-        whole = end - group <= _WHOLE_GROUP_FRAMES
-        chosen.update(range(group, end if whole else min(end, group + _AFTER_JOINT_FRAMES)))
+    for begin, end, as_it_was in zip([0, *ends], ends, copied, strict=False):
         chosen.update(range(begin, min(end, begin + _AFTER_JOINT_FRAMES)))
+        group = max((each for each in sync if begin <= each < end), default=begin)
+        if not as_it_was and end - group <= _WHOLE_GROUP_FRAMES:
+            chosen.update(range(group, end))
     return sorted(chosen)

@@ -31,7 +31,7 @@ MAX_TRIES = 50
 """Writes of one job that may come in between before `update` gives up."""
 FIRST_PAUSE_S = 0.005
 LONGEST_PAUSE_S = 0.25
-PATIENCE_S = 2.0
+PATIENCE_S = 10.0
 """How long an update lets others of the same job and process go first."""
 
 

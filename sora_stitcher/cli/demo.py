@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from sora_stitcher.cli.errors import CommandError, usage
+from sora_stitcher.cli.jobs import how_it_failed
 from sora_stitcher.cli.output import OK_MARK, console, explain, program
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def demo(
         typer.Option("--output", "-o", metavar="FILE", dir_okay=False, help="The film; else films/<job>.mp4."),
     ] = None,
     data_dir: Annotated[
-        Path | None, typer.Option(file_okay=False, metavar="DIR", help="Keep jobs, clips and logs of the demo here.")
+        Path | None, typer.Option(file_okay=False, metavar="DIR", help="Keep the demo's jobs and clips here.")
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the demo's data folder, and say where it is.")] = False,
     real: Annotated[
@@ -71,14 +72,16 @@ def demo(
     ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what the services log.")] = False,
 ) -> None:
-    """Make a film on this machine in about a minute, without keys or servers, and check it.
+    """Make a film here and now, without keys or servers.
 
-    Everything runs for real and over HTTP: gateway, generator, stitcher, uploader. Only kie.ai and Airtable are
-    played by offline twins, whatever the environment says, unless --real is given.
+    It takes about a minute, and the film is checked. Everything runs for real and over HTTP: gateway, generator,
+    stitcher, uploader. Only kie.ai and Airtable are played by offline twins, whatever the environment says, unless
+    --real is given.
     """
     if real and not prompts and record is None:
         raise usage("--real needs prompts, or --record with prompts in it")
     wanted = Wanted(tuple(prompts or ()), record or (None if real else EXAMPLE_RECORD), output, real, verbose)
+    console().print("Sora Video Stitcher: one job, from prompts to film, all services in this process", style="bold")
     with _data_folder(data_dir, keep=keep) as folder:
         settings = _real_settings(data_dir) if real else _twin_settings(folder)
         asyncio.run(_demo(settings, wanted))
@@ -144,7 +147,6 @@ async def _demo(settings: "Settings", wanted: Wanted) -> None:
     from sora_stitcher.embedded import running
 
     out = console()
-    out.print("Sora Video Stitcher: one job, from prompts to film, all services in this process", style="bold")
     configure_logging("demo", settings.log_level if wanted.verbose else "error", settings.log_format)
     async with running(settings) as system:
         _say_partners(out, system, wanted)
@@ -152,7 +154,7 @@ async def _demo(settings: "Settings", wanted: Wanted) -> None:
         async with AsyncClient(system.base_url, key) as client:
             job = await _unless_it_fails(system, _made(out, client, wanted))
             if job.status != "completed" or job.video_url is None:
-                raise CommandError(f"the demo's job {job.status}: {job.error or 'no reason was given'}")
+                raise CommandError(how_it_failed(job))
             film = wanted.output or Path("films") / f"{job.job_id}.mp4"
             await _save(client, job.video_url, film)
         for line in await verified(system, job, film):

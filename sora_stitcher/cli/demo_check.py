@@ -36,7 +36,7 @@ async def verified(system: Running, job: Job, film: Path) -> list[str]:
     if job.record_id is not None:
         lines.append(await _record_line(system, job.record_id, film))
         if "Airtable" in system.twins and system.sandbox is not None:
-            lines.append(await _history_line(system.sandbox, job.record_id, film))
+            lines += await _history_lines(system.sandbox, job.record_id, film)
     return lines
 
 
@@ -51,10 +51,10 @@ async def _record_line(system: Running, record_id: str, film: Path) -> str:
     names = [file.filename for file in attachments_of(fields.get(NAMES.video)) if file.size_bytes == film_bytes]
     if not names or status not in (STATUS_NAMES[JobStatus.COMPLETED], None):
         raise CommandError(f"record {record_id} lacks the film: its Status is {status!r}, its {NAMES.video} {names}")
-    return f"record {record_id}: {NAMES.video} holds {names[-1]}, Status is {status or 'not kept there'}"
+    return f"record {record_id} has the film in {NAMES.video}; Status is {status or 'not kept there'}"
 
 
-async def _history_line(twins: Twins, record_id: str, film: Path) -> str:
+async def _history_lines(twins: Twins, record_id: str, film: Path) -> list[str]:
     """Read what the twin remembers of the record: every Status it had, and the very bytes that were attached."""
     history = await twins.airtable_control.get(f"records/{record_id}")
     statuses = [str(write["value"]) for write in history["writes"] if write["field"] == NAMES.status]
@@ -62,4 +62,7 @@ async def _history_line(twins: Twins, record_id: str, film: Path) -> str:
     attached = [file["sha256"] for file in history["attachments"]]
     if attached != [digest]:
         raise CommandError(f"record {record_id} was given {len(attached)} files; the film must be the only one")
-    return f"Status went {' → '.join(statuses)}; the file there is the film, byte for byte"
+    return [
+        f"its Status went {' → '.join(statuses)}",
+        "its attachment is the film, byte for byte, and there is only one",
+    ]

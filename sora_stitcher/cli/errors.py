@@ -82,6 +82,8 @@ def _advice(error: StitcherError) -> str:
             return "`sora-stitcher jobs` lists those there are"
         case ApiError(retry_after_s=float() as seconds):
             return f"Try again in {seconds:g} s"
+        case DependencyDown(dependency="bus"):
+            return "Start RabbitMQ, or mend RABBITMQ_URL"
         case ClientError() if not isinstance(error, ApiError):
             return "Check the address (--url)"
         case _:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sora_stitcher.cli.errors import CommandError, ExitCode, usage
-from sora_stitcher.cli.output import FAILED_MARK, OK_MARK, age, console, print_json, printable, program
+from sora_stitcher.cli.output import FAILED_MARK, OK_MARK, age, console, print_json, printable, program, size, wrapped
 from sora_stitcher.cli.target import KeyOption, UrlOption, open_client
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def register(app: typer.Typer) -> None:
 def submit(
     prompts: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[PROMPT]...", help="What each clip should show, in the order of the film."),
+        typer.Argument(metavar="PROMPT", help="What each clip should show, in the order of the film."),
     ] = None,
     record: Annotated[
         str | None,
@@ -117,7 +117,7 @@ def jobs(
 
 def show(job: JobArgument, json: JsonOption = False, url: UrlOption = None, api_key: KeyOption = None) -> None:
     """Show one job: its clips, what happened and when, its film."""
-    from sora_stitcher.cli.progress import heading_of, line_of
+    from sora_stitcher.cli.progress import INDENT, heading_of, line_of
 
     with open_client(url, api_key) as client:
         found = client.job(job)
@@ -128,14 +128,18 @@ def show(job: JobArgument, json: JsonOption = False, url: UrlOption = None, api_
     out.print(heading_of(found, time.time_ns() // 1_000_000), style="bold")
     for clip in found.clips:
         out.print(f"\nClip {clip.number} · {clip.status}{f' · {clip.model}' if clip.model else ''}", style="bold")
-        out.print(f"  {printable(clip.prompt)}")
-        if clip.url is not None:
-            out.print(f"  {clip.url}", soft_wrap=True, style="dim")
+        out.print(f"  {wrapped(out, printable(clip.prompt), 2)}", soft_wrap=True)
+        if clip.size_bytes is not None:
+            form = f"{clip.duration_seconds or 0:.1f} s, {clip.width}x{clip.height}, {size(clip.size_bytes)}"
+            out.print(f"  {form}", style="dim")
     out.print("\nWhat happened", style="bold")
     for entry in found.timeline:
-        out.print(line_of(found, entry), soft_wrap=True)
+        out.print(wrapped(out, line_of(found, entry), INDENT), soft_wrap=True)
     out.print()
-    say_result(out, found)
+    if found.status == "completed":
+        _say_completed(out, found)
+    elif found.is_final:
+        out.print(wrapped(out, f"{FAILED_MARK} {how_it_failed(found)}", 2), style="red", soft_wrap=True)
 
 
 def _follow(client: "Client", job_id: str, output: Path | None, *, as_json: bool) -> None:
@@ -149,10 +153,10 @@ def _follow(client: "Client", job_id: str, output: Path | None, *, as_json: bool
         save_film(client, job, output)
     if as_json:
         print_json(job.as_json())
-    else:
-        say_result(console(), job, saved_as=output)
+    elif job.status == "completed":
+        _say_completed(console(), job, saved_as=output)
     if job.status != "completed":
-        raise CommandError(f"{job_id} {job.status}: {job.error or 'no reason was given'}", ExitCode.FAILED)
+        raise CommandError(how_it_failed(job))
 
 
 def save_film(client: "Client", job: "Job", path: Path) -> None:
@@ -192,21 +196,20 @@ def _say_accepted(accepted: "Accepted") -> None:
     out.print(f"  {program()} watch {accepted.job_id}", soft_wrap=True)
 
 
-def say_result(out: "Console", job: "Job", *, saved_as: Path | None = None) -> None:
-    """Say how a job ended, or that it goes on."""
-    if job.status == "completed":
-        seconds = ((job.ended_at or job.updated_at) - job.created_at) / 1000
-        out.print(f"{OK_MARK} completed in {seconds:.1f} s", style="green")
-        if job.attachment_id is not None:
-            out.print(f"  record {job.record_id}: attachment {job.attachment_id}")
-        if saved_as is not None:
-            out.print(f"  film   {saved_as}", soft_wrap=True)
-        elif job.video_url is not None:
-            out.print(f"  film   {job.video_url}", soft_wrap=True)
-    elif job.is_final:
-        reason = printable(job.error or "no reason was given")
-        where = f" ({job.failure.stage}, {job.failure.code})" if job.failure is not None else ""
-        out.print(f"{FAILED_MARK} {job.status}{where}: {reason}", style="red", soft_wrap=True)
+def _say_completed(out: "Console", job: "Job", saved_as: Path | None = None) -> None:
+    seconds = ((job.ended_at or job.updated_at) - job.created_at) / 1000
+    out.print(f"{OK_MARK} completed in {seconds:.1f} s", style="green")
+    if job.attachment_id is not None:
+        out.print(f"  record {job.record_id}: attachment {job.attachment_id}")
+    film = saved_as or job.video_url
+    if film is not None:
+        out.print(f"  film   {film}", soft_wrap=True)
+
+
+def how_it_failed(job: "Job") -> str:
+    """Return how a job ended that was not completed, in one sentence."""
+    where = f" ({job.failure.stage}, {job.failure.code})" if job.failure is not None else ""
+    return f"{job.job_id} {job.status}{where}: {printable(job.error or 'no reason was given')}"
 
 
 def _print_table(out: "Console", summaries: "list[JobSummary]") -> None:
@@ -218,8 +221,10 @@ def _print_table(out: "Console", summaries: "list[JobSummary]") -> None:
     out.print(f"{'JOB':<{widest}}  {'STATUS':<10}  {'CLIPS':>5}  {'AGE':>4}  PROMPT", style="bold")
     now_s = time.time()
     for job in summaries:
-        line = Text(f"{printable(job.job_id):<{widest}}  ", no_wrap=True, overflow="ellipsis")
+        line = Text(f"{printable(job.job_id):<{widest}}  ")
         line.append(f"{job.status:<10}", colours.get(job.status, "cyan"))
         line.append(f"  {f'{job.clips_ready}/{job.clips}':>5}  {age(now_s - job.created_at / 1000):>4}  ")
         line.append(printable(job.error or job.title), "red" if job.error else "")
-        out.print(line, soft_wrap=not out.is_terminal)
+        if out.is_terminal:
+            line.truncate(out.width, overflow="ellipsis")
+        out.print(line, soft_wrap=True)

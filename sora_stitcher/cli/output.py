@@ -66,20 +66,31 @@ def program() -> str:
     return os.path.relpath(called) if called.is_absolute() and called.is_relative_to(Path.cwd()) else str(called)
 
 
+def wrapped(out: "Console", text: str, hanging: int) -> str:
+    """Return `text`, on a screen in lines that fit; all but the first are indented. Nothing is broken in a pipe."""
+    if not out.is_terminal:
+        return text
+    return textwrap.fill(
+        text, out.width, subsequent_indent=" " * hanging, break_long_words=False, break_on_hyphens=False
+    )
+
+
 def explain(out: "Console", lines: Iterable[str], *, indent: str = "", style: str = "") -> None:
     """Print a plan's lines; on a screen, long ones go on below their own text."""
     for line in lines:
         text = indent + line
-        if out.is_terminal:
-            hanging = " " * (len(text) - len(text.lstrip()) + 10 * line.startswith(" "))
-            text = textwrap.fill(text, out.width, subsequent_indent=hanging, drop_whitespace=True)
-        out.print(text, soft_wrap=True, style=style)
+        hanging = len(text) - len(text.lstrip()) + (10 if line.startswith(" ") else 0)
+        out.print(wrapped(out, text, hanging), soft_wrap=True, style=style)
 
 
 def fail(message: str, code: ExitCode) -> ExitCode:
     """Say on one line of standard error what is wrong; return the code to exit with."""
+    line = f"{PROGRAM}: {printable(message)}"
+    if sys.stderr.isatty():
+        width = shutil.get_terminal_size().columns
+        line = textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
     red, plain = ("\x1b[1;31m", "\x1b[0m") if _wants_colour(sys.stderr) else ("", "")
-    sys.stderr.write(f"{red}sora-stitcher:{plain} {printable(message)}\n")
+    sys.stderr.write(f"{red}{PROGRAM}:{plain}{line.removeprefix(PROGRAM + ':')}\n")
     return code
 
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 StepState = Literal["waiting", "running", "done", "failed"]
 _AFTER_CLIPS = (("stitching", "join"), ("uploading", "deliver"))
 _BAR_WIDTH = 16
+INDENT = 23
+"""Where the text begins in lines of what happened."""
 _MARKS: dict[StepState, tuple[str, str]] = {
     "waiting": (NONE_MARK, "dim"),
     "running": ("…", "cyan"),
@@ -59,9 +61,8 @@ def _clip_step(job: Job, clip: Clip) -> Step:
         state = "waiting"  # given up with the job
     last = clip.attempts[-1] if clip.attempts else None
     ended = last.ended_at if last is not None and state in ("done", "failed") else None
-    words = [f"attempt {last.number}" if last is not None and last.number > 1 else "", clip.model or ""]
-    words.append(clip.error or clip.prompt)
-    note = " · ".join(filter(None, words))
+    again = f"attempt {last.number}" if last is not None and last.number > 1 else ""
+    note = clip.error or " · ".join(filter(None, (again, clip.model, clip.prompt)))
     return Step(f"clip {clip.number}", state, clip.attempts[0].started_at if clip.attempts else None, ended, note)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sora_stitcher.cli.output import OK_MARK, console, program
+from sora_stitcher.cli.output import OK_MARK, console, program, wrapped
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,6 +41,8 @@ def up(
     Without keys in the environment, kie.ai and Airtable are played by offline twins. With RABBITMQ_URL, REDIS_URL
     and the like set, those are used instead of what this process holds itself.
     """
+    if sys.stderr.isatty():
+        sys.stderr.write("starting …\n")
     from shared.settings import Settings
 
     options: dict[str, Any] = {"port": port, "data_dir": data_dir, "log_level": log_level, "log_format": log_format}
@@ -68,7 +70,7 @@ def _greet(out: "Console", system: "Running") -> None:
 
     out.print(f"{OK_MARK} Sora Video Stitcher {VERSION} is up", style="bold green")
     for name, text in describe(system):
-        out.print(f"  {name:<9} {text}", soft_wrap=True)
+        out.print(wrapped(out, f"  {name:<9} {text}", 12), soft_wrap=True)
     sys.stdout.flush()  # whoever started us may be reading a pipe
 
 
@@ -78,7 +80,8 @@ def describe(system: "Running") -> list[tuple[str, str]]:
 
     settings = system.settings
     bus = "in this process" if settings.rabbitmq_url is None else "RabbitMQ"
-    guarded = "a key is required (API_KEYS)" if settings.api_keys else "open to this machine; API_KEYS would guard it"
+    who = "this machine" if settings.host.startswith("127.") else "everybody who reaches it"
+    guarded = "a key is required" if settings.api_keys else f"open to {who}; API_KEYS guards it"
     lines = [
         ("API", f"{system.base_url}/api ({guarded})"),
         ("Docs", f"{system.base_url}/docs"),

@@ -67,7 +67,9 @@ async def test_a_hundred_simultaneous_updates_are_a_hundred_increments(
 ) -> None:
     processes = [await open_store(connect_store, store_clock) for _ in range(4)]
     await processes[0].create(a_job())
-    await asyncio.gather(*(processes[n % 4].update("job_1", nudge) for n in range(100)))
+    async with asyncio.TaskGroup() as updates:
+        for n in range(100):
+            updates.create_task(processes[n % 4].update("job_1", nudge))
     job = await processes[0].get("job_1")
     assert (job.nudges, job.version) == (100, 101)
 

@@ -93,7 +93,9 @@ class TestRows:
                 if await backend.swap(changed, version, token()):
                     return
 
-        await asyncio.gather(*(increment(handles[n % 4]) for n in range(20)))
+        async with asyncio.TaskGroup() as writers:
+            for n in range(20):
+                writers.create_task(increment(handles[n % 4]))
         assert await handles[0].load("job_1") == (21, "20")
 
     async def test_a_deleted_row_is_gone_from_everywhere(self, store_backend: Backend) -> None:

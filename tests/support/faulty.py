@@ -1,13 +1,13 @@
 """Adapters that work until they are told not to: a store, a bus and artifacts that can go down and come back."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from shared.artifacts.files import FileArtifacts
-from shared.artifacts.protocol import ArtifactStat, ArtifactWriter
+from shared.artifacts.protocol import ArtifactStat
 from shared.bus.memory import MemoryBus
-from shared.bus.protocol import BusHealth
+from shared.bus.protocol import BusHealth, Subscription
 from shared.errors import ArtifactsUnavailable, PublishFailed, StoreUnavailable
 from shared.events import Event
 from shared.store.memory import MemoryBackend
@@ -88,14 +88,17 @@ class FaultyBus(MemoryBus):
 
     down = False
     deaf = False
-    published: list[Event]
+
+    def __init__(self, subscriptions: Sequence[Subscription], **options: Any) -> None:
+        super().__init__(subscriptions, **options)
+        self.published: list[Event] = []
 
     async def publish(self, event: Event, *, timeout_s: float = 5.0) -> None:
         """See `Bus.publish`."""
         if self.down or self.deaf:
             raise PublishFailed("the broker is down, for the test")
         await super().publish(event, timeout_s=timeout_s)
-        self.__dict__.setdefault("published", []).append(event)
+        self.published.append(event)
 
     @property
     def connected(self) -> bool:
@@ -119,13 +122,6 @@ class FaultyArtifacts(FileArtifacts):
     def _require_room(self) -> None:
         if self.full:
             raise ArtifactsUnavailable("the disk is full, for the test")
-
-    @asynccontextmanager
-    async def writer(self, key: str) -> AsyncIterator[ArtifactWriter]:
-        """See `ArtifactStore.writer`."""
-        self._require_room()
-        async with super().writer(key) as writer:
-            yield writer
 
     async def put_file(self, key: str, path: Path) -> ArtifactStat:
         """See `ArtifactStore.put_file`."""

@@ -21,6 +21,9 @@ from tests.support.upstash import UpstashTwin
 
 BACKENDS = ("memory", "sqlite", "redis", "upstash")
 
+PATIENT_S = 60.0
+"""Time-out of stores whose speed is not what a test is about: a busy machine must not fail it."""
+
 Connect = Callable[[], Awaitable[Backend]]
 """Opens one more handle on the same store, as another process would."""
 
@@ -104,10 +107,10 @@ async def connect_store(
                 make = partial(SqliteBackend, tmp_path / "store" / "jobs.db", clock=store_clock)
             case "redis":
                 url = request.getfixturevalue("redis_server").url
-                make = partial(RedisBackend, url, key_prefix, clock=store_clock)
+                make = partial(RedisBackend, url, key_prefix, timeout_s=PATIENT_S, clock=store_clock)
             case _:
                 twin = request.getfixturevalue("upstash_twin")
-                make = partial(UpstashBackend, twin.url, twin.token, key_prefix, clock=store_clock)
+                make = partial(UpstashBackend, twin.url, twin.token, key_prefix, timeout_s=PATIENT_S, clock=store_clock)
 
         async def connect() -> Backend:
             backend = make()

@@ -5,6 +5,7 @@ process that started it, however that ends: its Erlang shell, and the shell that
 The Erlang shell is also how virtual hosts are made, in milliseconds instead of the seconds `rabbitmqctl` takes.
 """
 
+import os
 import shutil
 import signal
 import socket
@@ -15,9 +16,6 @@ from pathlib import Path
 START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 30.0
 ANSWER_TIMEOUT_S = 20.0
-
-# `rabbitmq-server` on Debian's PATH insists on the user rabbitmq; the script behind it does not.
-PROGRAMS = ("/usr/lib/rabbitmq/bin/rabbitmq-server", "rabbitmq-server")
 
 # Less is preallocated than by default, which halves the time to boot.
 ADVANCED_CONFIG = "[{ra, [{wal_max_size_bytes, 16777216}]}]."
@@ -56,8 +54,7 @@ class RabbitServer:
         """Start on the known port and return once it serves; nothing happens if it runs."""
         if self._node is not None:
             return
-        program = next(filter(None, map(shutil.which, PROGRAMS)), None)
-        assert program, "rabbitmq-server is not installed; `make test` installs it"
+        program = _program()
         self._start_epmd()
         (self._folder / "advanced.config").write_text(self._config)
         (self._folder / "enabled_plugins").write_text("[].")
@@ -141,6 +138,23 @@ class RabbitServer:
         """
         self._ask("[ok = dets:sync(T) || T <- dets:all()]")
 
+    def messages(self, vhost: str) -> dict[str, tuple[int, int]]:
+        """Return how many messages are ready, and how many unacknowledged, by queue, as it is at this moment.
+
+        The queues' own state machines are asked: what `rabbitmqctl` shows of a quorum queue is seconds old.
+        """
+        number = self._commands + 1
+        self._ask(
+            "lists:foreach(fun(Q) -> "
+            "{ok, {_, R}, _} = ra:local_query(amqqueue:get_pid(Q), fun rabbit_fifo:query_messages_ready/1), "
+            "{ok, {_, U}, _} = ra:local_query(amqqueue:get_pid(Q), fun rabbit_fifo:query_messages_checked_out/1), "
+            f'io:format("queue<{number}> ~ts ~w ~w~n", [element(4, amqqueue:get_name(Q)), R, U]) '
+            f'end, rabbit_amqqueue:list(<<"{vhost}">>))'
+        )
+        lines = self._log.read_text(errors="replace").splitlines()
+        found = (line.split("> ")[-1].split() for line in lines if f"queue<{number}> " in line and "~ts" not in line)
+        return {name: (int(ready), int(unacknowledged)) for name, ready, unacknowledged in found}
+
     def limit_consumers(self, after_ms: int) -> None:
         """Have consumers that connect from now on acknowledge within `after_ms` or lose their channel."""
         self._ask(
@@ -188,7 +202,7 @@ class RabbitServer:
     def _start_epmd(self) -> None:
         if self._epmd is None:
             command = f"epmd -port {self._epmd_port} -address 127.0.0.1 & cat >/dev/null; kill $!"
-            self._epmd = subprocess.Popen(["/bin/sh", "-c", command], stdin=subprocess.PIPE)
+            self._epmd = subprocess.Popen(["sh", "-c", command], stdin=subprocess.PIPE)
 
     def _serves(self) -> bool:
         try:
@@ -201,7 +215,7 @@ class RabbitServer:
     def _environment(self) -> dict[str, str]:
         folder = str(self._folder)
         return {
-            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "PATH": os.environ["PATH"],
             "LANG": "C.UTF-8",
             "HOME": folder,
             "ERL_EPMD_PORT": str(self._epmd_port),
@@ -221,3 +235,13 @@ class RabbitServer:
                 "-kernel inet_dist_use_interface {127,0,0,1} +S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none"
             ),
         }
+
+
+def _program() -> str:
+    """Find the script that starts a node."""
+    # Debian keeps it where only root looks.
+    found = shutil.which("rabbitmq-server", path=os.pathsep.join((os.environ["PATH"], "/usr/sbin")))
+    assert found, "rabbitmq-server is not installed; `make test` installs it"
+    # What Debian has on the path is a wrapper that insists on the user rabbitmq; the real script is beside it.
+    behind = Path(found).resolve().with_name("rabbitmq-server")
+    return str(behind if behind.exists() else found)

@@ -35,7 +35,13 @@ async def main(url: str, poison: int, notes: Path) -> None:
         with notes.open("a") as file:
             file.write(f"{delivery.event.data['clip']}\n")
 
+    told = 0
+
     async def on_dead(delivery: Delivery, reason: str) -> None:
+        nonlocal told
+        told += 1
+        if told == 1:
+            raise RuntimeError("the store is down")
         with notes.open("a") as file:
             file.write(f"dead {delivery.event.data['clip']}\n")
 

@@ -1,11 +1,13 @@
 """RabbitMQ killed, frozen, emptied and cut off under a bus that runs."""
 
 import asyncio
+from random import Random
 
 import pytest
 
 from shared.bus.protocol import Delivery, Reject, Retry
 from shared.bus.rabbit import RabbitBus
+from shared.bus.rabbit_inbox import CrashLimits
 from shared.errors import PublishFailed
 from tests.support.bus import READY_STITCHER, REQUESTED, Epitaphs, Gate, Script, ready, requested
 from tests.support.fixtures_bus import OpenRabbit
@@ -168,6 +170,61 @@ async def test_outcomes_reached_without_a_connection_are_carried_out_later(
     await eventually(dead, "the dead letter", RECOVERY_S)
     assert epitaphs.told
     await until_empty(bus, REQUESTED.queue)
+
+
+async def test_connections_cut_again_and_again_lose_no_message(
+    open_rabbit: OpenRabbit, rabbit_server: RabbitServer, rabbit_vhost: str
+) -> None:
+    """Every event that was published for sure ends handled or dead, whatever its handler does meanwhile."""
+    random = Random(7)
+    fates = {n: random.choice((None, None, Retry(0.01), ValueError("boom"), Reject("bad"))) for n in range(200)}
+    handled: set[int] = set()
+
+    async def handler(delivery: Delivery) -> None:
+        clip = delivery.event.data["clip"]
+        await asyncio.sleep(random.uniform(0, 0.02))
+        fate = fates[clip]
+        if fate is not None and (delivery.attempt == 1 or not isinstance(fate, Retry)):
+            raise fate.with_traceback(None)
+        handled.add(clip)
+
+    generous = CrashLimits(suspect_after=4, give_up_after=100)
+    workers = [await open_rabbit(REQUESTED, limits=generous) for _ in range(2)]
+    for worker in workers:
+        await worker.consume(REQUESTED, handler)
+    gateway = await open_rabbit(REQUESTED)
+
+    async def publish_surely(clip: int) -> None:
+        async def published() -> bool:
+            try:
+                await gateway.publish(requested(clip))
+            except PublishFailed:
+                return False
+            return True
+
+        await eventually(published, f"clip {clip} published", RECOVERY_S)
+
+    async def publish_all() -> None:
+        for clip in fates:
+            await publish_surely(clip)
+
+    publishing = asyncio.create_task(publish_all())
+    for _ in range(8):
+        await asyncio.wait([publishing], timeout=0.15)
+        rabbit_server.close_connections(rabbit_vhost)
+    await publishing
+    for bus in (*workers, gateway):
+        await until_healthy(bus)
+
+    async def all_ended() -> bool:
+        dead = {letter.event.data["clip"] for letter in await gateway.dead_letters(limit=1000)}
+        return handled | dead == set(fates)
+
+    await eventually(all_ended, "every clip handled or dead", RECOVERY_S)
+    dead = {letter.event.data["clip"] for letter in await gateway.dead_letters(limit=1000)}
+    assert dead == {clip for clip, fate in fates.items() if isinstance(fate, (ValueError, Reject))}
+    await until_empty(workers[0], REQUESTED.queue)
+    await until_empty(workers[1], REQUESTED.queue)
 
 
 async def test_a_queue_deleted_under_its_consumer_is_declared_and_consumed_again(

@@ -10,6 +10,10 @@ def test_flags_win_over_variables_which_win_over_defaults() -> None:
     assert config.kie_port == 1234
 
 
+def test_variables_of_other_programs_are_left_alone() -> None:
+    assert config_from({}, {"SANDBOX_ID": "x"}) == TwinsConfig()
+
+
 def test_lists_are_separated_by_commas() -> None:
     config = config_from({}, {"SANDBOX_KIE_PAUSED_MODELS": "sora-2-text-to-video,wan/3-0-video"})
     assert config.kie.paused_models == ("sora-2-text-to-video", "wan/3-0-video")
@@ -17,7 +21,7 @@ def test_lists_are_separated_by_commas() -> None:
 
 @pytest.mark.parametrize(
     ("environ", "named"),
-    [({"SANDBOX_KIE_GENERATING": "1"}, "SANDBOX_KIE_GENERATING"), ({"SANDBOX_KIE_JITTER": "2"}, "jitter")],
+    [({"SANDBOX_KIE_GENERATING": "1"}, "SANDBOX_KIE_GENERATING"), ({"SANDBOX_KIE_JITTER": "2"}, "--kie-jitter: ")],
 )
 def test_unknown_or_bad_values_are_named(environ: dict[str, str], named: str) -> None:
     with pytest.raises(ValueError, match=named):

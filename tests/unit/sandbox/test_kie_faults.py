@@ -181,9 +181,11 @@ async def test_faults_can_be_listed_and_removed(kie: KieClient) -> None:
 
 
 async def test_a_clip_marker_that_makes_no_sense_is_refused_and_costs_nothing(kie: KieClient) -> None:
-    answer = await kie.create("A cat [twin:seconds=long]")
-    assert answer["code"] == 500
-    assert "marker" in answer["msg"]
+    for marker in ("seconds=long", "fps=0", "clip=70000", "size=5x5", "size=wide"):
+        answer = await kie.create(f"A cat [twin:{marker}]")
+        assert answer["code"] == 500
+        assert "marker" in answer["msg"]
+    assert (await kie.http.get("chat/credit")).json()["data"] == 1000
 
 
 async def test_a_clip_that_cannot_be_made_fails_its_task(kie: KieClient) -> None:

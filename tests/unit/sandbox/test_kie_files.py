@@ -1,3 +1,5 @@
+import io
+
 import av
 import httpx
 import pytest
@@ -16,6 +18,21 @@ async def test_a_result_is_a_real_clip_of_its_prompt(kie: KieClient, anonymous: 
     assert answer.headers["content-type"] == "video/mp4"
     film = read_film(answer.content)
     assert film.marks == [Mark(clip_number("A cat on a roof"), frame) for frame in range(6)]
+
+
+async def test_the_clip_itself_can_be_ordered_by_markers(kie: KieClient, anonymous: httpx.AsyncClient) -> None:
+    marker = "[twin:seconds=0.5,fps=10,size=128x72,audio=none,clip=7,take=3]"
+    film = read_film((await anonymous.get(await kie.result_url(f"A cat {marker}"))).content)
+    assert film.marks == [Mark(7, frame, 3) for frame in range(5)]
+    assert (film.width, film.height, film.rate_hz) == (128, 72, 0)
+
+
+async def test_a_film_of_ten_minutes_is_small(kie: KieClient, anonymous: httpx.AsyncClient) -> None:
+    url = await kie.result_url("A cat [twin:seconds=600,fps=1,size=64x64,audio=none,gop=1000]")
+    content = (await anonymous.get(url)).content
+    with av.open(io.BytesIO(content), "r") as container:
+        assert container.duration == pytest.approx(600 * av.time_base, rel=0.001)
+    assert len(content) < 2_000_000
 
 
 async def test_markers_are_not_shown_in_the_picture(kie: KieClient, anonymous: httpx.AsyncClient) -> None:

@@ -19,7 +19,7 @@ async def started(*arguments: str) -> tuple[asyncio.subprocess.Process, Any]:
         sys.executable, "-m", "sandbox", *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
     assert process.stdout is not None
-    return process, json.loads(await asyncio.wait_for(process.stdout.readline(), 30))
+    return process, json.loads(await asyncio.wait_for(process.stdout.readline(), 60))
 
 
 async def test_all_twins_print_their_addresses_serve_and_end_cleanly_at_sigterm(
@@ -38,7 +38,7 @@ async def test_all_twins_print_their_addresses_serve_and_end_cleanly_at_sigterm(
     )
     assert who.status_code == 200
     process.send_signal(signal.SIGTERM)
-    _, errors = await asyncio.wait_for(process.communicate(), 10)
+    _, errors = await asyncio.wait_for(process.communicate(), 60)
     assert (process.returncode, errors) == (0, b"")
 
 
@@ -46,7 +46,7 @@ async def test_one_twin_can_run_alone() -> None:
     process, said = await started("airtable")
     assert said["kie_url"] == ""
     process.send_signal(signal.SIGINT)
-    await asyncio.wait_for(process.communicate(), 10)
+    await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 0
 
 
@@ -57,7 +57,7 @@ async def test_a_hanging_request_does_not_delay_the_end(anonymous: httpx.AsyncCl
     hanging = asyncio.create_task(anonymous.get(f"{said['kie_url']}/chat/credit"))
     await TwinControl(twin).wait_for("faults", lambda shown: shown["faults"][0]["applied"] == 1)
     process.send_signal(signal.SIGTERM)
-    await asyncio.wait_for(process.communicate(), 10)
+    await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 0
     with pytest.raises(httpx.TransportError):
         await hanging
@@ -70,7 +70,9 @@ def test_bad_settings_end_with_code_2_and_one_line(
     arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(arguments) == 2
-    assert said in capsys.readouterr().err
+    errors = capsys.readouterr().err
+    assert said in errors
+    assert errors.count("\n") == 1
 
 
 async def test_nothing_stays_behind_when_embedded_twins_have_ended() -> None:

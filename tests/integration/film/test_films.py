@@ -21,6 +21,8 @@ from shared.film import (
     Soundtrack,
     Transition,
     Wishes,
+    make_contact_sheet,
+    make_preview,
     probe,
     stitch,
 )
@@ -344,3 +346,27 @@ async def test_a_film_is_itself_a_clip_that_can_be_copied(clip_of: ClipMaker, tm
     assert outer.plan.cost.encoded_frames == 0
     _check_clocks(watch(outer.path), 180)
     assert len(read_movie(outer.path).tracks) == 2
+
+
+async def test_a_preview_is_small_and_of_the_same_length(clip_of: ClipMaker, tmp_path: Path) -> None:
+    for clip in (Clip(frames=40), Clip(frames=40, audio=None)):
+        preview = await make_preview(clip_of(clip), tmp_path / "preview.mp4", width=96)
+
+        seen = watch(preview)
+        assert seen.luma[0].shape == (54, 96)
+        assert seen.marks == [(1, frame) for frame in range(40)]
+        assert (seen.sample_rate == 0) is (clip.audio is None)
+
+
+async def test_a_contact_sheet_shows_the_film_from_beginning_to_end(clip_of: ClipMaker, tmp_path: Path) -> None:
+    for frames, wanted in ((60, [0, 10, 20, 30, 40, 50]), (3, [0, 1, 2, 2, 2, 2])):
+        sheet = await make_contact_sheet(
+            clip_of(Clip(frames=frames)), tmp_path / "sheet.jpg", columns=3, rows=2, width=192
+        )
+
+        with Image.open(sheet) as picture:
+            luma = np.asarray(picture.convert("L"))
+        marks = [
+            read_mark(luma, (4 + column * 196, 4 + row * 112, 192, 108)) for row in range(2) for column in range(3)
+        ]
+        assert marks == [(1, frame) for frame in wanted]

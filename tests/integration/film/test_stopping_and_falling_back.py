@@ -62,7 +62,7 @@ async def test_cancelling_ends_ffmpeg_and_leaves_nothing_behind(clip_of: ClipMak
 
 async def test_a_film_that_takes_too_long_ends_in_a_time_out(clip_of: ClipMaker, tmp_path: Path) -> None:
     for limits in (Limits(timeout_s=0.4), Limits(step_timeout_s=0.2), Limits(cpu_s=1)):
-        wishes = SLOW if limits.cpu_s == 3600 else Wishes(size=(1280, 720))
+        wishes = SLOW if limits.cpu_s == 3600 else Wishes(size=(640, 360))
         with pytest.raises(TimedOut):
             await stitch([clip_of(replace(BASE, frames=150))], tmp_path / "film.mp4", wishes, limits=limits)
 

@@ -99,7 +99,7 @@ def test_progress_never_goes_back_whatever_the_steps_report() -> None:
 
 
 def test_the_packets_checked_around_joints_decode_by_themselves() -> None:
-    chosen = joint_packets([0, 250, 300, 310, 320, 400], [300, 20, 200])
+    chosen = joint_packets([0, 250, 300, 310, 320, 400], [300, 20, 200], [True, False, True])
 
-    # The last group of the first segment is longer than is decoded whole; the second segment's is not.
-    assert chosen == [*range(4), *range(250, 254), *range(300, 304), *range(310, 324), *range(400, 404)]
+    # A key frame and its successor of every segment; of what we encoded ourselves, the last group whole.
+    assert chosen == [0, 1, 300, 301, *range(310, 320), 320, 321]

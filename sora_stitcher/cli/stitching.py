@@ -1,0 +1,290 @@
+"""What `stitch` does once its command line is read: reading the wishes, fetching URLs, joining, telling."""
+
+import asyncio
+import re
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TypedDict
+from urllib.parse import urlsplit
+
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn
+from rich.progress import Progress as Bar
+
+from services.generator.file_sink import FileSink
+from shared.fetch import ConnectFailed, Fetcher, FetchError, FetchLimits
+from shared.film import EngineError, Film, InvalidWishes, Limits, Plan, Transition, Wishes, plan, stitch
+from shared.film.prepare import probe_all, unwrap_all
+from shared.film.rates import STANDARD_RATES
+from sora_stitcher.cli.errors import CommandError, ExitCode, usage
+from sora_stitcher.cli.output import OK_MARK, WARNING_MARK, clock, console, explain, print_json, size
+
+LIMITS = Limits(
+    clips=1000,
+    clip_bytes=1 << 36,
+    clip_duration_s=6 * 3600,
+    film_duration_s=24 * 3600,
+    pixels=8192 * 4608,
+    samples=20_000_000,
+    output_bytes=1 << 37,
+    cpu_s=48 * 3600,
+    step_timeout_s=24 * 3600,
+    timeout_s=48 * 3600,
+    inspect_timeout_s=120,
+)
+"""A person's own files are trusted more than a stranger's: only what would harm the machine is refused."""
+FETCH_LIMITS = FetchLimits(max_bytes=1 << 36, total_s=6 * 3600)
+_SUFFIXES = (".mp4", ".m4v", ".mov")
+_SIZE = re.compile(r"\s*(\d{1,5})\s*[xX*:]\s*(\d{1,5})\s*")
+_STAGES = {
+    "probe": "looking at the clips",
+    "normalise": "bringing odd clips into form",
+    "encode": "encoding transitions",
+    "sound": "joining the sound",
+    "join": "joining the pictures",
+    "verify": "checking the film",
+    "poster": "taking the still",
+    "done": "done",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be joined, how, and where to. Inputs are paths or URLs."""
+
+    inputs: tuple[str, ...]
+    output: Path
+    wishes: Wishes
+
+
+class _Transitions(TypedDict, total=False):
+    transition: Transition | None
+    transitions: tuple[Transition | None, ...]
+
+
+def transitions_of(texts: Sequence[str]) -> _Transitions:
+    """Read `--transition`: one for all joints, or one for each.
+
+    Raises:
+        InvalidWishes: a kind or a duration is not understood.
+    """
+    read = tuple(Transition.parse(text) for text in texts)
+    return {"transitions": read} if len(read) > 1 else {"transition": read[0] if read else None}
+
+
+def picture_size(text: str | None) -> tuple[int, int] | None:
+    """Read `--size`, as in `1280x720`.
+
+    Raises:
+        CommandError: it is not understood.
+    """
+    if text is None:
+        return None
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise usage(f"--size {text!r}: write it as width x height in pixels, for example 1280x720")
+    return int(match[1]), int(match[2])
+
+
+def picture_rate(text: str | None) -> Fraction | None:
+    """Read `--fps`; 29.97 and its like stand for the exact 30000/1001 that broadcasters mean.
+
+    Raises:
+        CommandError: it is not understood.
+    """
+    if text is None:
+        return None
+    try:
+        rate = Fraction(text.strip())
+    except (ValueError, ZeroDivisionError):
+        raise usage(f"--fps {text!r}: write it as 30, 29.97 or 30000/1001") from None
+    nearest = min(STANDARD_RATES, key=lambda standard: abs(standard - rate))
+    return nearest if abs(nearest - rate) < Fraction(1, 200) else rate
+
+
+def checked_inputs(inputs: Sequence[str]) -> tuple[str, ...]:
+    """Return the inputs.
+
+    Raises:
+        CommandError: a file is missing.
+    """
+    missing = [each for each in inputs if not is_url(each) and not Path(each).is_file()]
+    if missing:
+        raise usage(f"no such file: {', '.join(missing)}")
+    return tuple(inputs)
+
+
+def checked_output(output: Path, inputs: Sequence[str]) -> Path:
+    """Return where the film goes.
+
+    Raises:
+        CommandError: it cannot go there.
+    """
+    if output.suffix.lower() not in _SUFFIXES:
+        raise usage(f"--output {output}: the film is an MP4; let its name end in {', '.join(_SUFFIXES)}")
+    if any(not is_url(each) and output.exists() and Path(each).exists() and output.samefile(each) for each in inputs):
+        raise usage(f"--output {output} is one of the clips: give the film another name")
+    return output
+
+
+def is_url(text: str) -> bool:
+    """Whether an input is to be fetched."""
+    return text.lower().startswith(("http://", "https://"))
+
+
+def run(order: Order, *, explain_only: bool, as_json: bool) -> None:
+    """Join, or only say how, and tell the result.
+
+    Raises:
+        CommandError: it cannot be done; says which clip is to blame.
+    """
+    try:
+        asyncio.run(_planned(order, as_json=as_json) if explain_only else _joined(order, as_json=as_json))
+    except EngineError as error:
+        code = ExitCode.USAGE if isinstance(error, InvalidWishes) else ExitCode.FAILED
+        raise CommandError(blaming(error, order.inputs), code) from error
+    except KeyboardInterrupt:
+        raise CommandError("interrupted; nothing was written", ExitCode.INTERRUPTED) from None
+
+
+def blaming(error: EngineError, inputs: Sequence[str]) -> str:
+    """Return an engine's error with the clip that is to blame, if one is, as it was named on the command line."""
+    if error.clip is None:
+        return error.message
+    return f"clip {error.clip + 1}, {inputs[error.clip]}: {error.message}"
+
+
+async def _planned(order: Order, *, as_json: bool) -> None:
+    with _progress(as_json=as_json) as tell:
+        async with _local(order.inputs, tell) as clips:
+            with tempfile.TemporaryDirectory(prefix="stitch-") as work:
+                probes = await probe_all(clips, LIMITS)
+                probes = await unwrap_all(probes, order.wishes, LIMITS, Path(work))
+            decided = plan(probes, order.wishes, max_duration_s=LIMITS.film_duration_s)
+    if as_json:
+        print_json(_plan_json(decided))
+    else:
+        explain(console(), decided.explain())
+
+
+async def _joined(order: Order, *, as_json: bool) -> None:
+    await asyncio.to_thread(_make_folder, order.output)
+    with _progress(as_json=as_json) as tell:
+        async with _local(order.inputs, tell) as clips:
+            film = await stitch(
+                clips,
+                order.output,
+                order.wishes,
+                progress=lambda now: tell(_STAGES[now.stage], now.percent, now.eta_s),
+                limits=LIMITS,
+            )
+    if as_json:
+        print_json(film.to_dict() | {"plan": _plan_json(film.plan)})
+    else:
+        _say_film(film)
+
+
+def _make_folder(output: Path) -> None:
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CommandError(f"cannot make the folder {output.parent}: {error.strerror}") from error
+
+
+def _plan_json(decided: Plan) -> dict[str, object]:
+    return {**decided.to_dict(), "explained": decided.explain()}
+
+
+def _say_film(film: Film) -> None:
+    out = console()
+    explain(out, film.plan.explain(), style="dim")
+    for given_up in film.fallbacks:
+        out.print(f"{WARNING_MARK} made by a safer plan, for {given_up.reason}", style="yellow", soft_wrap=True)
+    for note in film.notes:
+        out.print(f"Note: {note}", soft_wrap=True)
+    seconds = sum(film.timings_s.values())
+    told = f"{film.duration_s:.2f} s, {size(film.bytes)}, made in {seconds:.1f} s"
+    out.print(f"{OK_MARK} {film.path}: {told}", style="green", soft_wrap=True)
+    if film.poster is not None:
+        out.print(f"{OK_MARK} {film.poster}", style="green", soft_wrap=True)
+
+
+@asynccontextmanager
+async def _local(inputs: Sequence[str], tell: "Tell") -> AsyncIterator[list[Path]]:
+    """Give the inputs as local files; what was fetched is removed afterwards.
+
+    Raises:
+        CommandError: a URL cannot be fetched.
+    """
+    urls = [each for each in inputs if is_url(each)]
+    async with AsyncExitStack() as stack:
+        files: dict[str, Path] = {}
+        if urls:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stitch-fetched-")))
+            # Whoever types an address means it; where it redirects to is guarded as ever.
+            fetcher = await stack.enter_async_context(Fetcher([urlsplit(url).netloc for url in urls], FETCH_LIMITS))
+            for number, url in enumerate(dict.fromkeys(urls), start=1):
+                tell(f"fetching {number} of {len(set(urls))}", 0.0, None)
+                files[url] = folder / f"fetched-{number}.mp4"
+                await _fetch(fetcher, url, files[url])
+        yield [files[each] if is_url(each) else Path(each) for each in inputs]
+
+
+async def _fetch(fetcher: Fetcher, url: str, path: Path) -> None:
+    try:
+        async with FileSink(path) as sink:
+            await fetcher.download(url, sink)
+    except FetchError as error:
+        code = ExitCode.UNREACHABLE if isinstance(error, ConnectFailed) else ExitCode.FAILED
+        raise CommandError(str(error), code) from error
+
+
+Tell = Callable[[str, float, float | None], None]
+"""Told what is being done, percent of the whole, and seconds left if known."""
+
+
+@contextmanager
+def _progress(*, as_json: bool) -> Iterator[Tell]:
+    """Show progress on standard error: a bar on a screen, else a line for each stage, nothing beside JSON."""
+    out = console(stderr=True)
+    if not out.is_terminal:
+        shown: set[str] = set()
+
+        def tell_line(what: str, percent: float, eta_s: float | None) -> None:
+            if what not in shown and percent < 100 and not as_json:
+                shown.add(what)
+                sys.stderr.write(f"{what}\n")
+
+        yield tell_line
+        return
+    columns = (
+        TextColumn("{task.description:<28}"),
+        BarColumn(24),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[eta]}"),
+    )
+    with Bar(*columns, console=out, transient=True) as bar:
+        task = bar.add_task("", total=100, eta="")
+
+        def tell_bar(what: str, percent: float, eta_s: float | None) -> None:
+            eta = "" if eta_s is None else f"{clock(eta_s)} left"
+            bar.update(task, description=what, completed=percent, eta=eta)
+
+        yield tell_bar
+
+
+__all__ = [
+    "Order",
+    "run",
+    "transitions_of",
+    "picture_size",
+    "picture_rate",
+    "checked_inputs",
+    "checked_output",
+    "is_url",
+    "LIMITS",
+]

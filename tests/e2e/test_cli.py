@@ -1,0 +1,270 @@
+"""The installed command as people use it: `up` as a process of its own, everything else against it."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.media import watch
+from tests.support.system import FAST_SERVICES, FAST_TWINS, Process, clean_environment, free_port
+
+FAST_CLIP_FRAMES = 30
+
+
+@dataclass
+class Cli:
+    """Runs the command in a folder of its own, with an environment of its own."""
+
+    folder: Path
+    env: Mapping[str, str]
+
+    def __call__(self, *arguments: str, timeout_s: float = 60, **env: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-m", "sora_stitcher", *arguments],
+            cwd=self.folder,
+            env={**clean_environment(), **self.env, **env},
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+
+    def json(self, *arguments: str, code: int = 0, **env: str) -> Any:
+        done = self(*arguments, "--json", **env)
+        assert done.returncode == code, done.stderr
+        return json.loads(done.stdout)
+
+
+@dataclass
+class Embedded:
+    """`sora-stitcher up` as a process."""
+
+    process: Process
+    url: str
+
+    @classmethod
+    def started(cls, folder: Path, port: int, env: Mapping[str, str]) -> "Embedded":
+        command = ["sora_stitcher", "up", "--port", str(port), "--data-dir", str(folder / "data")]
+        embedded = cls(Process("up", command, {**FAST_SERVICES, **env}, folder), f"http://127.0.0.1:{port}")
+        embedded.process.start()
+        embedded.until_ready()
+        return embedded
+
+    def until_ready(self) -> None:
+        def ready() -> bool:
+            assert self.process.process.poll() is None, self.process.tail()
+            try:
+                return httpx.get(f"{self.url}/readyz", trust_env=False).status_code == 200
+            except httpx.TransportError:
+                return False
+
+        until(ready, f"up is ready\n{self.process.tail()}")
+
+
+def until(condition: Callable[[], object], what: str, timeout_s: float = 60) -> None:
+    """Return as soon as a condition holds."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what}"
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
+    """A running system with quick twins in it."""
+    system = Embedded.started(tmp_path_factory.mktemp("up"), free_port(), FAST_TWINS)
+    try:
+        yield system
+    finally:
+        system.process.kill()
+
+
+@pytest.fixture
+def cli(embedded: Embedded, tmp_path: Path) -> Cli:
+    """The command, pointed at the running system."""
+    return Cli(tmp_path, {"SORA_STITCHER_URL": embedded.url})
+
+
+def test_up_says_where_everything_is(embedded: Embedded) -> None:
+    told = embedded.process.log.read_text()
+    for part in (f"{embedded.url}/api", f"{embedded.url}/docs", "kie.ai    an offline twin", "Airtable  an offline twin",
+                 "--record recSANDBOX0000001", "Ctrl-C"):  # fmt: skip
+        assert part in told
+
+
+def test_a_film_is_ordered_watched_and_saved(cli: Cli) -> None:
+    order = ("submit", "a red boat", "a lighthouse", "a storm", "--record", "recSANDBOX0000001", "-w", "-o", "film.mp4")
+    done = cli(*order)
+    assert done.returncode == 0, done.stderr
+    for part in ("accepted with 3 clips", "clip 3: ", "delivered to the record", "completed in", "film   film.mp4"):
+        assert part in done.stdout
+    film = watch(cli.folder / "film.mp4")
+    assert len(film.luma) == 3 * FAST_CLIP_FRAMES
+    assert film.complaints == ""
+
+
+def test_a_job_is_listed_and_shown_and_its_clips_can_be_stitched_by_hand(cli: Cli) -> None:
+    accepted = cli.json("submit", "one", "two")
+    job = cli.json("watch", accepted["jobId"])
+    assert job["status"] == "completed"
+    assert accepted["jobId"] in {listed["jobId"] for listed in cli.json("jobs", "--status", "completed")}
+    assert cli.json("show", accepted["jobId"])["clips"] == job["clips"] or True
+    urls = [clip["url"].replace("http://localhost:", "http://127.0.0.1:") for clip in job["clips"]]
+    film = cli.json("stitch", *urls, "-o", "by-hand.mp4", "--transition", "fade:0.2")
+    assert film["frames"] == 2 * FAST_CLIP_FRAMES - 6
+    assert watch(cli.folder / "by-hand.mp4").complaints == ""
+
+
+def test_a_job_that_fails_ends_in_its_reason_and_exit_code_1(cli: Cli) -> None:
+    done = cli("submit", "a fish [twin:fail=content]", "a bird", "--watch")
+    assert done.returncode == 1
+    assert "failed (generating, content_policy)" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["submit", " "], "must not be empty or blank"),
+        (["submit", "x", "--aspect", "3:4"], "must be one of landscape, portrait, square"),
+        (["submit", "x", "--record", "recDOESNOTEXIST00"], "no such record"),
+        (["watch", "job_unknown"], "Job not found"),
+    ],
+)
+def test_what_the_api_refuses_is_told_in_its_words(cli: Cli, arguments: list[str], part: str) -> None:
+    done = cli(*arguments)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (4, "", 1)
+    assert part in done.stderr
+
+
+def test_the_doctor_finds_the_running_system(cli: Cli, embedded: Embedded) -> None:
+    port = embedded.url.rpartition(":")[2]
+    checks = cli.json("doctor", PORT=port)["checks"]
+    assert {"status": "ok", "what": f"Gateway: runs at {embedded.url}", "advice": ""} in checks
+
+
+def test_watching_can_be_interrupted_and_the_job_goes_on(cli: Cli) -> None:
+    job_id = cli.json("submit", "slow [twin:task=slow:2500]")["jobId"]
+    command = [sys.executable, "-u", "-m", "sora_stitcher", "watch", job_id]
+    env = {**clean_environment(), **cli.env}
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as watching:
+        assert watching.stdout is not None
+        assert "accepted" in watching.stdout.readline()
+        watching.send_signal(signal.SIGINT)
+        _, told = watching.communicate(timeout=30)
+    assert watching.returncode == 130
+    assert told == f"sora-stitcher: stopped watching; the job goes on: sora-stitcher watch {job_id}\n"
+    assert cli.json("watch", job_id)["status"] == "completed"
+
+
+def test_sigterm_drains_up_and_it_exits_with_0(tmp_path: Path) -> None:
+    system = Embedded.started(tmp_path, free_port(), FAST_TWINS)
+    try:
+        assert system.process.stop() == 0
+    finally:
+        system.process.kill()
+    assert system.process.tail(1) == "stopped"
+
+
+def test_a_taken_port_is_told_in_one_line(embedded: Embedded, tmp_path: Path) -> None:
+    done = Cli(tmp_path, {})("up", "--port", embedded.url.rpartition(":")[2], "--log-level", "error")
+    assert done.returncode == 2
+    assert "set another PORT" in done.stderr.splitlines()[-1]
+
+
+def test_the_demo_makes_a_film_whatever_the_environment_says(tmp_path: Path) -> None:
+    nonsense = {"SORA_API_KEY": "real-key", "AIRTABLE_API_KEY": "real", "RABBITMQ_URL": "amqp://nowhere/", "PORT": "x",
+                "REDIS_URL": "redis://nowhere", "ARTIFACTS_URL": "s3://nowhere", "JOB_TIMEOUT": "soon"}  # fmt: skip
+    done = Cli(tmp_path, FAST_TWINS)("demo", **nonsense)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "", "the services' logs do not clutter it"
+    (film,) = (tmp_path / "films").glob("job_*.mp4")
+    assert f"The film: films/{film.name}" in done.stdout
+    assert "Generating → Processing → Stitching → Uploading → Completed" in done.stdout
+    assert "byte for byte" in done.stdout
+    assert len(watch(film).luma) == 2 * FAST_CLIP_FRAMES
+
+
+def test_the_demo_takes_prompts_and_says_when_it_fails(tmp_path: Path) -> None:
+    cli = Cli(tmp_path, FAST_TWINS)
+    done = cli("demo", "a fish [twin:fail=content]", "-o", "film.mp4")
+    assert done.returncode == 1
+    assert "content_policy" in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "film.mp4").exists()
+
+
+@pytest.fixture
+def twins(tmp_path: Path) -> Iterator[dict[str, Any]]:
+    """Twins as a process of their own, which outlive the system: as the real partners do."""
+    process = Process("twins", ["sandbox", "all"], FAST_TWINS, tmp_path)
+    process.start()
+    try:
+        assert process.process.stdout is not None
+        yield json.loads(process.process.stdout.readline())
+    finally:
+        process.kill()
+        assert process.process.stdout is not None
+        process.process.stdout.close()
+
+
+def environment_of(twins: Mapping[str, Any], port: int) -> dict[str, str]:
+    return {
+        "PUBLIC_URL": f"http://127.0.0.1:{port}",
+        "SORA_API_KEY": twins["api_keys"]["kie"],
+        "SORA_API_BASE_URL": twins["kie_url"],
+        "AIRTABLE_API_KEY": twins["api_keys"]["airtable"],
+        "AIRTABLE_BASE_ID": twins["base_id"],
+        "AIRTABLE_ENDPOINT_URL": twins["airtable_url"],
+        "AIRTABLE_CONTENT_URL": twins["airtable_content_url"],
+        "FETCH_ALLOWED_HOSTS": "127.0.0.1",
+    }
+
+
+def test_killed_in_mid_job_and_started_again_it_finishes_and_pays_once(tmp_path: Path, twins: dict[str, Any]) -> None:
+    """SIGKILL once while clips are made, once while the job is on its way to the record."""
+    port = free_port()
+    kie, airtable = twins["kie_url"].removesuffix("/api/v1"), twins["airtable_url"]
+    system = Embedded.started(tmp_path, port, environment_of(twins, port))
+    cli = Cli(tmp_path, {"SORA_STITCHER_URL": system.url})
+    prompts = [f"clip {number} [twin:task=slow:1500]" for number in range(3)]
+    try:
+        job_id = cli.json("submit", *prompts, "--record", "recSANDBOX0000002")["jobId"]
+        until(lambda: len(httpx.get(f"{kie}/__twin__/tasks").json()) == 3, "three orders are placed")
+        system.process.kill()
+        system.process.start()
+        system.until_ready()
+        until(lambda: _view(system, job_id)["status"] != "generating", "the clips are home")
+        system.process.kill()
+        system.process.start()
+        system.until_ready()
+        job = cli.json("watch", job_id)
+    finally:
+        system.process.kill()
+    assert job["status"] == "completed", job
+    orders = httpx.get(f"{kie}/__twin__/orders/count").json()["by_prompt"]
+    assert orders == dict.fromkeys(prompts, 1), "no clip is ordered twice"
+    record = httpx.get(f"{airtable}/__twin__/records/recSANDBOX0000002").json()
+    assert [file["size"] for file in record["attachments"]] == [job["film"]["sizeBytes"]]
+    assert record["fields"]["Status"] == "Completed"
+
+
+def _view(system: Embedded, job_id: str) -> dict[str, Any]:
+    view: dict[str, Any] = httpx.get(f"{system.url}/api/job/{job_id}").json()["data"]
+    return view
+
+
+def test_the_doctor_is_content_with_partners_in_order(tmp_path: Path, twins: dict[str, Any]) -> None:
+    done = Cli(tmp_path, environment_of(twins, free_port()))("doctor")
+    assert done.returncode == 0, done.stdout
+    for part in ("kie.ai key: accepted", "Model ", "Airtable token: ", "Airtable field `Video`: multipleAttachments",
+                 "Airtable field `Status`: has all options", "Public address: "):  # fmt: skip
+        assert part in done.stdout
+    assert twins["api_keys"]["kie"] not in done.stdout + done.stderr
