@@ -4,7 +4,7 @@ STAMP := .venv/.stamp
 DEV_STAMP := .venv/.stamp-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check unit chaos lock clean
+.PHONY: help demo up test check unit chaos lock docs clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -32,6 +32,9 @@ chaos: $(DEV_STAMP) ## crash everything at random and count (CHAOS_JOBS=500 CHAO
 
 lock: $(DEV_STAMP) ## resolve the dependencies again (versions and hashes, no addresses)
 	@scripts/lock
+
+docs: $(STAMP) ## make the generated documents again
+	@$(PYTHON_BIN)/python -m shared.asyncapi > docs/asyncapi.yaml
 
 clean: ## remove the environment, caches and data of demos
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache data films

@@ -31,18 +31,18 @@ async def holding(renew: Callable[[], Awaitable[object]], *, lease_ms: int) -> A
     body = asyncio.current_task()
     assert body is not None
     lost: list[StitcherError] = []
-    finished = False
+    finished = asyncio.Event()
 
     async def keep() -> None:
         # Not `while True`: a library that swallows our cancellation must not keep the lease alive for ever.
-        while not finished:
+        while not finished.is_set():
             await asyncio.sleep(lease_ms / 3000)
             try:
                 await renew()
             except DependencyDown as down:
                 log.warning("lease not renewed", problem=str(down))
             except StitcherError as problem:
-                if finished:  # the body gave the lease back itself, while this renewal was under way
+                if finished.is_set():  # the body gave the lease back itself, while this renewal was under way
                     return
                 lost.append(problem)
                 body.cancel("lease lost")
@@ -56,7 +56,7 @@ async def holding(renew: Callable[[], Awaitable[object]], *, lease_ms: int) -> A
             raise LeaseLost(str(lost[0])) from None
         raise
     finally:
-        finished = True
+        finished.set()
         keeper.cancel()
         (ended,) = await asyncio.gather(keeper, return_exceptions=True)
         if isinstance(ended, Exception):  # an error of the program; the body's result is the store's to judge

@@ -15,6 +15,7 @@ from shared.bus.protocol import Delivery as BusDelivery
 from shared.bus.protocol import Retry
 from shared.context import Context
 from shared.errors import DependencyDown
+from shared.events import JobUploading
 from shared.job.film import begin_delivery, delivered, fail, release_step, renew_step
 from shared.job.model import Delivery, Failure, Job, JobStatus, Stage
 from shared.leases import holding
@@ -45,6 +46,7 @@ class Delivering:
         if job.mirror.lease is not None and job.mirror.lease.is_live(context.clock()) and job.lease is None:
             raise Retry(0.3, "somebody writes to the record", counts=False)
         job = await context.store.update(job.id, begin)
+        await context.emitter.emit(job, JobUploading(), str(len(job.passages)))
         try:
             job = await self._deliver(job, owner)
         except AirtableError as error:
