@@ -178,8 +178,8 @@ class Event(BaseModel):
             ValueError: the type is not one of ours.
         """
         name, _, version = self.type.rpartition(".")
-        if version != "v1":
-            raise ValueError(f"event type {self.type!r} is not of version 1")
+        if version != "v1" or name not in PAYLOADS:
+            raise ValueError(f"event type {self.type!r} is none of ours, or not of version 1")
         return EventName(name)
 
     def payload(self) -> EventData:

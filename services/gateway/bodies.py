@@ -52,7 +52,9 @@ def _aspect(value: Any) -> AspectRatio:
 
 Text = Annotated[str, AfterValidator(_text)]
 Prompt = Annotated[
-    Text, AfterValidator(usable_prompt), Field(examples=["A chef cooking pasta in a kitchen"], max_length=MAX_PROMPT_CHARS)
+    Text,
+    AfterValidator(usable_prompt),
+    Field(examples=["A chef cooking pasta in a kitchen"], max_length=MAX_PROMPT_CHARS),
 ]
 RecordId = Annotated[str, AfterValidator(_record_id), Field(examples=["recXXXXXXXXXXXXXX"])]
 Aspect = Annotated[AspectRatio, BeforeValidator(_aspect), Field(examples=["landscape"])]

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from services.generator.provider.models import UnsuitableModel, build_input, profile_of
+from services.generator.provider.models import MODELS, UnsuitableModel, build_input
 from services.generator.provider.outcomes import JsonValue
 from shared.job.model import AspectRatio, Clip, Failure, Stage
 
@@ -42,8 +42,13 @@ def choose_model(clip: Clip, aspect: AspectRatio, models: Sequence[str], down: C
         if slug in down or slug in turned_away:
             reasons.append(f"{slug} is paused, withdrawn or turned the clip away")
             continue
+        profile = MODELS.get(slug)
+        if profile is None:  # asked for by name; those of `VIDEO_MODELS` are checked at start
+            reasons.append(f"no model {slug!r} is known here")
+            code = "model_unknown"
+            continue
         try:
-            return Choice(slug, build_input(profile_of(slug), clip.prompt, aspect, clip.duration_s))
+            return Choice(slug, build_input(profile, clip.prompt, aspect, clip.duration_s))
         except UnsuitableModel as unsuitable:
             reasons.append(str(unsuitable))
             code = unsuitable.code

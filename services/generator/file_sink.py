@@ -25,8 +25,13 @@ class FileSink:
         await asyncio.to_thread(self._file.close)
 
     async def write(self, data: bytes) -> None:
-        """Append bytes."""
-        await asyncio.to_thread(self._file.write, data)
+        """Append bytes. They can be read from the file at once: it is checked while it is still open."""
+
+        def append() -> None:
+            self._file.write(data)
+            self._file.flush()
+
+        await asyncio.to_thread(append)
         self.size += len(data)
 
     async def rewind(self) -> None:

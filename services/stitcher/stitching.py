@@ -23,6 +23,8 @@ from shared.workdir import scratch
 log = structlog.get_logger(__name__)
 
 MAX_TRIES = 3
+AGAIN_S = 2.0
+"""Pause before a join that failed is tried again; grows with every try."""
 
 Joiner = Callable[..., Awaitable[JoinedFilm]]
 """`shared.film.stitch`, or a test's."""
@@ -118,7 +120,7 @@ class Stitching:
             await self._context.emitter.ended(await self._context.store.update(job.id, ended))
             return
         await self._release(job, owner)
-        raise Retry(2.0 * attempt, str(error))
+        raise Retry(AGAIN_S * attempt, str(error))
 
     async def _release(self, job: Job, owner: str) -> None:
         await self._context.store.update(job.id, partial(release_step, owner=owner))

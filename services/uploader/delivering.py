@@ -25,6 +25,8 @@ log = structlog.get_logger(__name__)
 
 LINK_TTL_MS = 7 * 86_400_000
 """A link given to Airtable outlives any ingestion we would wait for."""
+AIRTABLE_PAUSE_S = 5.0
+"""How long a delivery waits when Airtable does not answer and does not say how long to wait."""
 
 
 class Delivering:
@@ -111,7 +113,7 @@ class Delivering:
         context = self._context
         if error.retryable:
             await context.store.update(job.id, partial(release_step, owner=owner))
-            wait_s = error.wait_s if isinstance(error, RateLimited) else 5.0
+            wait_s = error.wait_s if isinstance(error, RateLimited) else AIRTABLE_PAUSE_S
             raise Retry(wait_s, str(error), counts=not isinstance(error, DependencyDown))
         failure = Failure(
             stage=Stage.UPLOADING,

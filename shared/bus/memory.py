@@ -128,7 +128,7 @@ class MemoryBus:
         """Whether it was started and not closed."""
         return self._open
 
-    async def health(self) -> BusHealth:
+    async def health(self, *, everything: bool = False) -> BusHealth:
         """Say how full the queues are; an open bus in memory always works."""
         stats = tuple(
             QueueStats(name, len(q.ready), len(q.consumers), len(q.letters)) for name, q in self._queues.items()

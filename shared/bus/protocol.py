@@ -143,8 +143,12 @@ class Bus(Protocol):
     def connected(self) -> bool:
         """Whether a publish has a chance now. Costs nothing; for a thorough look see `health`."""
 
-    async def health(self) -> BusHealth:
-        """Whether this process is connected and all its consumers are really attached."""
+    async def health(self, *, everything: bool = False) -> BusHealth:
+        """Whether this process is connected and all its consumers are really attached.
+
+        Args:
+            everything: look at the queues of all services, not only at those consumed here; takes longer.
+        """
 
     async def dead_letters(self, queue: str | None = None, limit: int = 100) -> list[DeadLetter]:
         """List dead letters, oldest first, without removing them."""

@@ -156,10 +156,13 @@ class RabbitBus:
         """Whether there is a connection to publish on."""
         return self._out.is_up
 
-    async def health(self) -> BusHealth:
+    async def health(self, *, everything: bool = False) -> BusHealth:
         """Whether both connections work and the broker confirms that our consumers are attached."""
+        ours = {consumer.queue for consumer in self._consumers}
+        looked_at = [s for s in self._topology.subscriptions if everything or s.queue in ours]
         try:
-            stats = tuple([await self._stats(s) for s in self._topology.subscriptions])
+            self._out.connection()
+            stats = tuple([await self._stats(s) for s in looked_at])
         except PublishFailed as error:
             return BusHealth(ok=False, problem=str(error))
         there = {s.queue: s.consumers for s in stats}

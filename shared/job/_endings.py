@@ -5,7 +5,7 @@ from itertools import takewhile
 from shared.job._edit import ended_badly, log, reached, touched, with_clip
 from shared.job.model import Attempt, AttemptState, Clip, ClipStatus, Failure, Job, JobStatus, Stage
 
-ATTEMPTS_LIMIT = 50
+ATTEMPTS_LIMIT = 20
 """Attempts kept of a clip as long as some of them were declined: declined orders have no other limit than time."""
 
 

@@ -1,6 +1,5 @@
 """`dead`: the messages that were given up: why, and what becomes of them."""
 
-import asyncio
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -164,6 +163,8 @@ def _on_bus(work: "Callable[[Bus], Awaitable[T]]") -> T:
         CommandError: there is no broker, or no such queue.
         DependencyDown: it does not answer.
     """
+    import asyncio
+
     from shared.bus.letters import UnknownQueue
     from shared.bus.rabbit import RabbitBus
     from shared.bus.topology import SUBSCRIPTIONS

@@ -1,6 +1,5 @@
 """`doctor`: what works here, what does not, and what to do."""
 
-import asyncio
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated
 
@@ -57,6 +56,8 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="Print JSON and not
 
 
 def _found() -> "list[Finding]":
+    import asyncio
+
     from shared.errors import ConfigurationError
     from shared.logs import configure_logging
     from shared.settings import Settings

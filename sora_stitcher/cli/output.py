@@ -66,6 +66,12 @@ def program() -> str:
     return os.path.relpath(called) if called.is_absolute() and called.is_relative_to(Path.cwd()) else str(called)
 
 
+def say_starting() -> None:
+    """Tell a person who waits for a heavy command that it has begun."""
+    if sys.stderr.isatty():
+        sys.stderr.write("starting …\n")
+
+
 def wrapped(out: "Console", text: str, hanging: int) -> str:
     """Return `text`, on a screen in lines that fit; all but the first are indented. Nothing is broken in a pipe."""
     if not out.is_terminal:

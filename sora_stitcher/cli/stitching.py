@@ -20,6 +20,7 @@ from shared.fetch import ConnectFailed, Fetcher, FetchError, FetchLimits
 from shared.film import EngineError, Film, InvalidWishes, Limits, Plan, Transition, Wishes, plan, stitch
 from shared.film.prepare import probe_all, unwrap_all
 from shared.film.rates import STANDARD_RATES
+from sora_stitcher.cli import interrupts
 from sora_stitcher.cli.errors import CommandError, ExitCode, usage
 from sora_stitcher.cli.output import OK_MARK, WARNING_MARK, clock, console, explain, print_json, size
 
@@ -143,7 +144,7 @@ def run(order: Order, *, explain_only: bool, as_json: bool) -> None:
         CommandError: it cannot be done; says which clip is to blame.
     """
     try:
-        asyncio.run(_planned(order, as_json=as_json) if explain_only else _joined(order, as_json=as_json))
+        interrupts.run(_planned(order, as_json=as_json) if explain_only else _joined(order, as_json=as_json))
     except EngineError as error:
         code = ExitCode.USAGE if isinstance(error, InvalidWishes) else ExitCode.FAILED
         raise CommandError(blaming(error, order.inputs), code) from error

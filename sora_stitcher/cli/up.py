@@ -1,13 +1,12 @@
 """`up`: the whole system in one process, in the foreground."""
 
-import asyncio
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sora_stitcher.cli.output import OK_MARK, console, program, wrapped
+from sora_stitcher.cli.output import OK_MARK, console, program, say_starting, wrapped
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,8 +40,9 @@ def up(
     Without keys in the environment, kie.ai and Airtable are played by offline twins. With RABBITMQ_URL, REDIS_URL
     and the like set, those are used instead of what this process holds itself.
     """
-    if sys.stderr.isatty():
-        sys.stderr.write("starting …\n")
+    say_starting()
+    import asyncio
+
     from shared.settings import Settings
 
     options: dict[str, Any] = {"port": port, "data_dir": data_dir, "log_level": log_level, "log_format": log_format}

@@ -27,7 +27,7 @@ async def broker(settings: Settings) -> list[Finding]:
     bus = RabbitBus(settings.rabbitmq_url.get_secret_value(), SUBSCRIPTIONS)
     try:
         await bus.start()
-        health = await bus.health()
+        health = await bus.health(everything=True)
     except DependencyDown as down:
         return [problem(f"Broker: {name}: {redact(str(down))}", "start RabbitMQ, or mend RABBITMQ_URL")]
     finally:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -30,6 +31,7 @@ def show(report: Report, console: Console) -> None:
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that everything it started ends with it
     plan, console = ChaosPlan.from_environment(os.environ), Console()
     console.print(f"seed {plan.seed} (repeat with CHAOS_SEED={plan.seed})")
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))

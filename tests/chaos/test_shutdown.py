@@ -17,10 +17,10 @@ from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 
-DRAIN_S = 4
+DRAIN_S = 2
 ENDS_WITHIN_S = 120
 """Far more than the grace period: a busy machine needs time to end a process, too."""
-MISFITS = ("[twin:seconds=40,size=1280x720,fps=30]", "[twin:seconds=40,size=720x1280,fps=24]")
+MISFITS = ("[twin:seconds=20,size=1280x720,fps=30]", "[twin:seconds=20,size=720x1280,fps=24]")
 """Clips that cannot be joined without encoding, which takes far longer than the grace period."""
 
 
@@ -45,7 +45,7 @@ async def replace(arena: Arena, name: str) -> None:
     code = await asyncio.to_thread(process.process.wait, ENDS_WITHIN_S)
     assert code == 0, f"{name} ended with {code}: {process.tail()}"
     process.start()
-    await arena.system.until_ready(name, timeout_s=PATIENCE_S)
+    await arena.until_up(name)
 
 
 async def test_a_film_that_cannot_be_finished_in_time_is_handed_back(arena: Arena, asker: Asker) -> None:
@@ -58,7 +58,7 @@ async def test_a_film_that_cannot_be_finished_in_time_is_handed_back(arena: Aren
 
 async def test_an_upload_ends_before_the_process_does(arena: Arena, asker: Asker) -> None:
     airtable = arena.system.airtable
-    await airtable.fault("upload=late:1500")
+    await airtable.fault("upload=late:1000")
     job_id = await asker.accepted([f"a slow upload {n}" for n in (1, 2)])
 
     async def arrived() -> bool:

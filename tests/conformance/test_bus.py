@@ -32,7 +32,7 @@ async def until_stats(bus: Bus, subscription: Subscription, **expected: int) -> 
     """Wait for these counts: a broker publishes them a moment after they became true."""
 
     async def as_expected() -> bool:
-        health = await bus.health()
+        health = await bus.health(everything=True)
         assert health.ok, health.problem
         (found,) = (q for q in health.queues if q.queue == subscription.queue)
         return expected.items() <= asdict(found).items()
@@ -90,7 +90,7 @@ async def test_publishing_on_a_bus_that_was_not_started_fails(open_bus: OpenBus)
     bus = await open_bus(REQUESTED, start=False)
     with pytest.raises(PublishFailed):
         await bus.publish(requested())
-    assert not (await bus.health()).ok
+    assert not (await bus.health(everything=True)).ok
 
 
 async def test_a_message_waits_for_a_consumer(open_bus: OpenBus) -> None:

@@ -15,9 +15,7 @@ STATUSES = ["Generating", "Processing", "Stitching", "Uploading", "Completed"]
 
 
 @pytest.fixture(params=["redis", "upstash"])
-def backing(
-    request: pytest.FixtureRequest, rabbit_url: str, own_redis_server: RedisServer
-) -> Any:
+def backing(request: pytest.FixtureRequest, rabbit_url: str, own_redis_server: RedisServer) -> Any:
     """Broker and store, once with Redis itself and once over Upstash's REST API."""
     if request.param == "redis":
         yield {"RABBITMQ_URL": rabbit_url, "REDIS_URL": own_redis_server.url}

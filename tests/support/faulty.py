@@ -19,16 +19,17 @@ class FaultyBackend(MemoryBackend):
 
     Attributes:
         down: whether every call fails before anything is done.
+        refusals: how many calls failed because of `down`.
         fail_swap: asked before each write of a job; True makes it fail before anything is done.
-        lose_insert: whether the next new job is stored, but nobody is told.
     """
 
     down = False
-    lose_insert = False
+    refusals = 0
     fail_swap: Callable[[Row], bool] | None = None
 
     def _require_up(self) -> None:
         if self.down:
+            self.refusals += 1
             raise StoreUnavailable("the store is down, for the test")
 
     async def ping(self) -> None:
@@ -38,11 +39,7 @@ class FaultyBackend(MemoryBackend):
     async def insert(self, row: Row, token: str) -> bool:
         """See `Backend.insert`."""
         self._require_up()
-        inserted = await super().insert(row, token)
-        if self.lose_insert:
-            self.lose_insert = False
-            raise StoreUnavailable("the answer was lost, for the test")
-        return inserted
+        return await super().insert(row, token)
 
     async def load(self, job_id: str) -> tuple[int, str] | None:
         """See `Backend.load`."""
@@ -105,9 +102,11 @@ class FaultyBus(MemoryBus):
         """False while down."""
         return super().connected and not self.down
 
-    async def health(self) -> BusHealth:
+    async def health(self, *, everything: bool = False) -> BusHealth:
         """Name the problem while down."""
-        return BusHealth(ok=False, problem="the broker is down, for the test") if self.down else await super().health()
+        if self.down:
+            return BusHealth(ok=False, problem="the broker is down, for the test")
+        return await super().health(everything=everything)
 
 
 class FaultyArtifacts(FileArtifacts):

@@ -3,18 +3,19 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 import structlog
 
-from tests.support.world import World, world
+if TYPE_CHECKING:  # tests that need no world need not load one
+    from tests.support.world import World
 
 
 class OpenWorld(Protocol):
     """Runs a system as `tests.support.world.world` describes; it is stopped after the test."""
 
-    async def __call__(self, **options: Any) -> World:
+    async def __call__(self, **options: Any) -> "World":
         """Run it."""
 
 
@@ -40,9 +41,11 @@ def clip_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 async def open_world(tmp_path: Path, clip_cache: Path) -> AsyncIterator[OpenWorld]:
     """See `OpenWorld`."""
+    from tests.support.world import world
+
     async with AsyncExitStack() as stack:
 
-        async def open_one(**options: Any) -> World:
+        async def open_one(**options: Any) -> "World":
             return await stack.enter_async_context(world(tmp_path / "world", clip_cache=clip_cache, **options))
 
         yield open_one

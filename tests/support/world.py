@@ -34,10 +34,11 @@ from shared.bus.topology import SUBSCRIPTIONS
 from shared.clock import now_ms
 from shared.context import Context
 from shared.emitter import Emitter
-from shared.errors import StitcherError
+from shared.errors import DependencyDown, JobNotFound, Refused
 from shared.job.mirror import is_settled
 from shared.job.model import Job, JobStatus
 from shared.job.outstanding import due_at, expires_at
+from shared.leases import LeaseLost
 from shared.media_links import MediaLinks
 from shared.runtime import Build, Parts, cancel, work
 from shared.service import BusMetrics, Route, attach
@@ -77,6 +78,8 @@ QUICK_SETTINGS: dict[str, Any] = {
     "reconcile_every_ms": 50,
     "job_timeout": 120_000,
 }
+OUTCOMES = (Retry, Reject, JobNotFound, Refused, LeaseLost, DependencyDown)
+"""What a handler may raise without anybody having to look into it."""
 FIRST_RECORD = "recSANDBOX0000001"
 
 
@@ -109,7 +112,7 @@ class World:
     Attributes:
         http: a client of the gateway, over real HTTP.
         app: the gateway's application.
-        surprises: what handlers raised that is neither an outcome nor an error of ours; must stay empty.
+        surprises: what handlers raised beside `OUTCOMES`; must stay empty.
     """
 
     parts: Parts
@@ -122,6 +125,8 @@ class World:
     app: FastAPI = field(default_factory=FastAPI)
     working: "asyncio.Task[None] | None" = None
     surprises: list[BaseException] = field(default_factory=list)
+    stack: AsyncExitStack = field(default_factory=AsyncExitStack)
+    replicas: int = 0
 
     @property
     def kie(self) -> TwinControl:
@@ -256,14 +261,21 @@ class World:
         """Return what lies in the services' work folder."""
         return sorted(self.parts.work_dir.rglob("*"))
 
-    def watched(self, route: Route) -> Route:
+    async def join(self, service: str) -> None:
+        """Start one (more) replica of a service, with leases of its own."""
+        self.replicas += 1
+        parts = replace(self.parts, context=replace(self.parts.context, process=f"{service}-{self.replicas}"))
+        routes = [self._watched(route) for route in await BUILDERS[service](parts, self.stack)]
+        await attach(self.bus, [each for each in SUBSCRIPTIONS if each.service == service], routes)
+
+    def _watched(self, route: Route) -> Route:
         """Return the route with a handler that notes surprises."""
         handler: Handler = route.handler
 
         async def handle(delivery: Delivery) -> None:
             try:
                 await handler(delivery)
-            except (StitcherError, Retry, Reject):
+            except OUTCOMES:
                 raise
             except Exception as error:
                 self.surprises.append(error)
@@ -280,6 +292,7 @@ async def world(
     services: Sequence[str] = ALL,
     kie: Mapping[str, Any] | None = None,
     airtable: Mapping[str, Any] | None = None,
+    bus: Mapping[str, Any] | None = None,
     clip_cache: Path | None = None,
     **settings: Any,
 ) -> AsyncIterator[World]:
@@ -291,6 +304,7 @@ async def world(
         services: the workers to run, by name; name one twice for two replicas of it.
         kie: settings of the kie.ai twin that differ from `QUICK_KIE`.
         airtable: settings of the Airtable twin that differ from `QUICK_AIRTABLE`.
+        bus: options of `MemoryBus`, such as `duplicate_every` and `shuffle`.
         clip_cache: where rendered clips are kept, so that the next world need not render them again.
         **settings: of ours, in lower case, that differ from `QUICK_SETTINGS`.
     """
@@ -304,11 +318,12 @@ async def world(
         sock = stack.enter_context(listen("127.0.0.1", 0))
         origin = origin_of(sock)
         values = {"data_dir": folder / "data", "public_url": origin, **_addresses(twins)}
-        w = _new_world(load_settings(**{**QUICK_SETTINGS, **values, **settings}), folder, origin, twins)
+        w = _new_world(load_settings(**{**QUICK_SETTINGS, **values, **settings}), folder, twins, bus or {})
         stack.push_async_callback(_close, w)
         w.app = await build_app(w.parts, stack)
-        for number, service in enumerate(services):
-            await _join(w, service, number, stack)
+        w.stack = stack
+        for service in services:
+            await w.join(service)
         w.working = asyncio.create_task(work(w.parts, (), ()))
         stack.push_async_callback(cancel, w.working)
         stack.push_async_callback(w.bus.drain, 0)
@@ -334,10 +349,10 @@ def _addresses(twins: Twins) -> dict[str, Any]:
     return found
 
 
-def _new_world(settings: Settings, folder: Path, origin: str, twins: Twins) -> World:
+def _new_world(settings: Settings, folder: Path, twins: Twins, options: Mapping[str, Any]) -> World:
     clock = LeapingClock()
     backend, artifacts = FaultyBackend(clock), FaultyArtifacts(folder / "artifacts")
-    bus = FaultyBus(SUBSCRIPTIONS, observer=BusMetrics(), clock=clock)
+    bus = FaultyBus(SUBSCRIPTIONS, observer=BusMetrics(), clock=clock, **options)
     policy = settings.policy()
     store = JobStore(
         backend, due_at=partial(due_at, policy=policy), expires_at=partial(expires_at, policy=policy), clock=clock
@@ -355,15 +370,10 @@ def _new_world(settings: Settings, folder: Path, origin: str, twins: Twins) -> W
         links=MediaLinks(signer, settings.base_url, clock),
         work_dir=work_dir,
     )
-    http = httpx.AsyncClient(base_url=origin, timeout=30, trust_env=False, verify=False)  # plain HTTP: no certificates
+    http = httpx.AsyncClient(
+        base_url=settings.base_url, timeout=30, trust_env=False, verify=False
+    )  # plain HTTP: no certificates
     return World(parts, http, clock, backend, bus, artifacts, twins)
-
-
-async def _join(w: World, service: str, number: int, stack: AsyncExitStack) -> None:
-    """Start one replica of a service, with leases of its own."""
-    parts = replace(w.parts, context=replace(w.parts.context, process=f"{service}-{number}"))
-    routes = [w.watched(route) for route in await BUILDERS[service](parts, stack)]
-    await attach(w.bus, [each for each in SUBSCRIPTIONS if each.service == service], routes)
 
 
 async def _close(w: World) -> None:

@@ -46,7 +46,7 @@ class Arena:
         port, process = self.system.ports[name], self.system.processes[name]
         loop = asyncio.get_running_loop()
         deadline = loop.time() + UP_TIMEOUT_S
-        async with httpx.AsyncClient(timeout=5, trust_env=False) as http:
+        async with httpx.AsyncClient(timeout=5, trust_env=False, verify=False) as http:
             while True:
                 assert process.process.poll() is None, f"{name} ended by itself: {process.tail()}"
                 try:

@@ -61,7 +61,8 @@ class Users:
     async def _client(self) -> AsyncIterator[httpx.AsyncClient]:
         self._turn += 1
         url = self._urls[self._turn % len(self._urls)]
-        async with httpx.AsyncClient(base_url=url, timeout=30, trust_env=False) as http:
+        # No TLS here, and loading the certificate store would cost more than the call.
+        async with httpx.AsyncClient(base_url=url, timeout=30, trust_env=False, verify=False) as http:
             yield http
 
     async def post(self) -> str:

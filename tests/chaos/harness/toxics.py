@@ -72,8 +72,11 @@ class ToxicProxy:
         assert task is not None
         self._pipes.add(task)
         task.add_done_callback(self._pipes.discard)
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._serve(reader, writer)
+        try:
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._serve(reader, writer)
+        finally:
+            writer.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         upstream = await self._connect()

@@ -19,14 +19,14 @@ RECOVERY_S = 60.0
 
 async def until_healthy(bus: RabbitBus) -> None:
     async def healthy() -> bool:
-        return (await bus.health()).ok
+        return (await bus.health(everything=True)).ok
 
     await eventually(healthy, "a healthy bus", RECOVERY_S)
 
 
 async def until_unhealthy(bus: RabbitBus) -> None:
     async def unhealthy() -> bool:
-        return not (await bus.health()).ok
+        return not (await bus.health(everything=True)).ok
 
     await eventually(unhealthy, "a bus that knows of its trouble", RECOVERY_S)
 
@@ -36,7 +36,7 @@ async def until_empty(bus: RabbitBus, queue: str) -> None:
     await bus.drain(grace_s=5)
 
     async def empty() -> bool:
-        return all(q.ready == 0 for q in (await bus.health()).queues if q.queue == queue)
+        return all(q.ready == 0 for q in (await bus.health(everything=True)).queues if q.queue == queue)
 
     await eventually(empty, f"{queue} empty")
 
@@ -95,7 +95,7 @@ async def test_a_frozen_broker(open_rabbit: OpenRabbit, rabbit_server: RabbitSer
     try:
         with pytest.raises(PublishFailed, match="no answer from the broker in time"):
             await bus.publish(requested(1), timeout_s=0.2)
-        assert not (await bus.health()).ok
+        assert not (await bus.health(everything=True)).ok
         # The heartbeats end the connection under this one; what comes of that is not a CancelledError.
         with pytest.raises(PublishFailed):
             await bus.publish(requested(2), timeout_s=60)
@@ -164,7 +164,7 @@ async def test_outcomes_reached_without_a_connection_are_carried_out_later(
     await bus.publish(requested())
 
     async def dead() -> bool:
-        health = await bus.health()
+        health = await bus.health(everything=True)
         return health.ok and len(await bus.dead_letters()) >= 1
 
     await eventually(dead, "the dead letter", RECOVERY_S)

@@ -43,7 +43,7 @@ async def test_malformed_messages_become_dead_letters_and_harm_nobody(open_rabbi
     assert {letter.event.type for letter in letters} == {"malformed"}
     assert sum("does not belong" in letter.reason for letter in letters) == 1
     assert epitaphs.told == []
-    assert (await bus.health()).ok
+    assert (await bus.health(everything=True)).ok
     await bus.drain(grace_s=5)
     assert len(script.deliveries) == 1
     assert await bus.drop_dead(REQUESTED.queue, letters[0].id) == 1
@@ -118,7 +118,7 @@ async def test_a_broker_that_cannot_be_reached_is_named_without_its_password() -
     with pytest.raises(PublishFailed, match=f"127.0.0.1:{port}") as caught:
         await bus.start()
     assert "geheim" not in str(caught.value)
-    health = await bus.health()
+    health = await bus.health(everything=True)
     assert not health.ok
     assert "geheim" not in health.problem
     await bus.close()
@@ -172,5 +172,5 @@ async def test_two_buses_share_the_work_and_the_dead_letters(open_rabbit: OpenRa
     await two.consume(REQUESTED, script)
     await one.publish(requested())
     await script.wait_for(1)
-    health = await one.health()
+    health = await one.health(everything=True)
     assert {q.queue: q.consumers for q in health.queues} == {REQUESTED.queue: 1, READY_STITCHER.queue: 0}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import system
+from tests.support import cli, system
 from tests.support.scripted_partner import ScriptedPartner
 
 
@@ -26,9 +26,7 @@ def gateway() -> Iterator[ScriptedPartner]:
 
 
 @pytest.fixture(autouse=True)
-def own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads the developer's `.env` or environment, or writes into the checkout."""
-    monkeypatch.chdir(tmp_path)
-    for name in ("SORA_STITCHER_URL", "SORA_STITCHER_API_KEY", "API_KEYS", "PORT", "RABBITMQ_URL", "SORA_API_KEY",
-                 "AIRTABLE_API_KEY", "AIRTABLE_BASE_ID", "REDIS_URL", "PUBLIC_URL", "DATA_DIR"):  # fmt: skip
-        monkeypatch.delenv(name, raising=False)
+def own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """See `tests.support.cli.own_place`."""
+    with cli.own_place(tmp_path, monkeypatch):
+        yield

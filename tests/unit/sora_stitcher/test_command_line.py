@@ -13,7 +13,7 @@ from sora_stitcher.cli import app
 from tests.support.scripted_partner import Reply, ScriptedPartner
 from tests.unit.sora_stitcher.answers import BEGAN, JOB_ID, accepted, answered, completed, failed, job, refused
 
-HEAVY = ("httpx", "pydantic", "rich", "fastapi", "aio_pika", "av", "numpy", "shared.settings", "shared.film")
+HEAVY = ("asyncio", "httpx", "pydantic", "rich", "fastapi", "aio_pika", "av", "numpy", "shared.settings", "shared.film")
 
 
 def run(*arguments: str, env: dict[str, str] | None = None) -> Result:

@@ -64,7 +64,9 @@ class Broker:
             bus = RabbitBus(self._url, SUBSCRIPTIONS)
             try:
                 await bus.start()
-                (stats,) = [queue for queue in (await bus.health()).queues if queue.queue == subscription.queue]
+                (stats,) = [
+                    queue for queue in (await bus.health(everything=True)).queues if queue.queue == subscription.queue
+                ]
                 return stats.ready
             finally:
                 await bus.close()

@@ -26,7 +26,8 @@ FAIL = Policy(ambiguous=AmbiguousPolicy.FAIL)
 
 RECORD = "rec00000000000001"
 VIDEO = Artifact(key="jobs/job_1/film.mp4", size_bytes=2_000, duration_s=4.0)
-FILM = Film(video=VIDEO)
+POSTER = Artifact(key="jobs/job_1/poster.jpg", size_bytes=300)
+FILM = Film(video=VIDEO, poster=POSTER, frames=96, fps="24", plan={"explained": ["copy"]})
 PROOF = Delivery(record_id=RECORD, filename="job_1.mp4", delivered_at=T)
 CLIP_FILE = Artifact(key="jobs/job_1/clip-1.mp4", size_bytes=1_000)
 

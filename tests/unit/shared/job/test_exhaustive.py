@@ -346,7 +346,7 @@ WAIT, RESUBMIT, FAIL = AmbiguousPolicy.WAIT, AmbiguousPolicy.RESUBMIT, Ambiguous
     ("ambiguous", "scope", "ends"),
     [
         (WAIT, Scope(clips=1, hands=2, failures=0, declines=1, stale_looks=False), {"ambiguous"}),
-        (FAIL, Scope(clips=1, hands=2, failures=0, declines=1, stale_looks=False), {"ambiguous"}),
+        (FAIL, Scope(clips=1, hands=2, failures=0, declines=0, stale_looks=False), {"ambiguous"}),
         (WAIT, Scope(clips=1, hands=1, failures=1, declines=0, stale_looks=True), {"ambiguous"}),
         (RESUBMIT, Scope(clips=1, hands=1, failures=0, declines=0, stale_looks=False), {"ambiguous"}),
     ],
@@ -361,7 +361,7 @@ def test_one_clip_is_never_paid_twice_and_always_comes_to_an_end(
 @pytest.mark.parametrize(
     ("ambiguous", "scope"),
     [
-        (WAIT, Scope(clips=2, hands=0, failures=0, declines=1, stale_looks=False, instant=True)),
+        (WAIT, Scope(clips=2, hands=0, failures=0, declines=0, stale_looks=False, instant=True)),
         (FAIL, Scope(clips=2, hands=0, failures=0, declines=0, stale_looks=False, instant=True)),
     ],
 )

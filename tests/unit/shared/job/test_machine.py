@@ -32,7 +32,7 @@ from shared.job.clips import (
     settle_order,
 )
 from shared.job.film import begin_delivery, begin_stitch, delivered, fail, film_stitched, release_step, renew_step
-from shared.job.mirror import begin_mirror, end_mirror, mirror_failed, mirrored, next_status
+from shared.job.mirror import begin_mirror, end_mirror, mirror_failed, mirrored, next_status, renew_mirror
 from shared.job.model import ClipStatus, Job, JobStatus
 from shared.job.outstanding import due_at, nudged, outstanding, overdue
 from shared.job.policy import AmbiguousPolicy, Policy
@@ -185,7 +185,9 @@ class World(RuleBasedStateMachine):
         keep: dict[str, Any] = {"owner": hand.owner, "now": self.now, "policy": self.policy, "progress": progress}
         if hand.step in ("stitch", "deliver"):
             self.write(partial(renew_step, **keep))
-        elif hand.step in ("order", "fetch"):
+        elif hand.step == "mirror":
+            self.write(partial(renew_mirror, owner=hand.owner, now=self.now, policy=self.policy))
+        else:
             self.write(partial(renew_clip, number=hand.clip, **keep))
 
     # Ordering.
@@ -356,7 +358,7 @@ class World(RuleBasedStateMachine):
 
 TestJobUnderAnyInterleaving = World.TestCase
 TestJobUnderAnyInterleaving.settings = settings(
-    max_examples=60, stateful_step_count=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    max_examples=100, stateful_step_count=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
 
 

@@ -11,6 +11,7 @@ from shared.job.mirror import (
     mirror_failed,
     mirrored,
     next_status,
+    renew_mirror,
 )
 from shared.job.model import TEXT_LIMIT, Job, JobStatus
 from tests.unit.shared.job.builders import (
@@ -98,6 +99,13 @@ class TestOneWriter:
         job = wrote(begin(accepted()), 1, now=T + 10)
         assert job.mirror.lease is not None
         assert job.mirror.lease.expires_at == T + 10 + POLICY.lease_ms
+
+    def test_renews_the_right_while_airtable_takes_its_time(self) -> None:
+        job = renew_mirror(begin(accepted(), "me"), owner="me", now=T + 10, policy=POLICY)
+        assert job.mirror.lease is not None
+        assert job.mirror.lease.expires_at == T + 10 + POLICY.lease_ms
+        taken_over = begin(job, "next", T + 10 + POLICY.lease_ms)
+        assert refusal(lambda: renew_mirror(taken_over, owner="me", now=T, policy=POLICY)) == "not_owner"
 
     def test_goes_on_if_a_status_came_meanwhile(self) -> None:
         job = wrote(begin(stitching()), 3)

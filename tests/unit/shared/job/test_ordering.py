@@ -214,7 +214,7 @@ class TestOrderDeclined:
         attempts = job.clip(1).attempts
         assert len(attempts) == ATTEMPTS_LIMIT
         assert attempts[0].state is AttemptState.FAILED, "what was paid for stays on record"
-        assert [attempt.number for attempt in attempts[1:]] == list(range(153, 202))
+        assert [attempt.number for attempt in attempts[1:]] == list(range(203 - ATTEMPTS_LIMIT, 202))
 
 
 class TestGivingUpAnOrder:

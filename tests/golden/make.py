@@ -1,0 +1,86 @@
+"""Writes the golden files of a version: job documents and events as that version leaves them behind.
+
+    python -m tests.golden.make v2
+
+Run it once, when a version is about to be released, and commit the files. They are never written again: tests show
+that every later version still reads them.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from shared.bus.wire import encode
+from shared.clock import iso
+from shared.events import PAYLOADS, Event, EventData, EventName
+from shared.job.clips import defer_order
+from shared.job.film import fail
+from shared.job.mirror import begin_mirror, mirror_failed
+from shared.job.model import Failure, Job, Stage
+from tests.unit.shared.job import builders as b
+
+HERE = Path(__file__).parent
+
+_SAMPLE: dict[str, object] = {
+    "clips": 2,
+    "clip": 1,
+    "attempt": 1,
+    "task_id": "task-1-1",
+    "origin": "provider",
+    "stage": "generating",
+    "code": "credits",
+    "message": "Video 1 generation failed: Insufficient credits",
+}
+"""What the fields of events hold in the examples."""
+
+
+def jobs() -> dict[str, Job]:
+    """Return a job in every state worth remembering, by name."""
+    mixed = b.declined(b.ordering(b.clip_ready(b.accepted(5)), 2), 2, again_at=b.T + 1_000)
+    mixed = b.fetching(b.generating(b.ambiguous(mixed, 3), 4), 4)
+    timed_out = Failure(stage=Stage.UPLOADING, code="timeout", message="Timed out", retryable=True)
+    writing = begin_mirror(b.accepted(), owner="writer", now=b.T, policy=b.POLICY)
+    return {
+        "pending": b.accepted(),
+        "waiting": defer_order(b.accepted(1, record_id=None), 1, until=b.T + 500, why="the rate limit", now=b.T),
+        "submitting": b.ordering(b.accepted()),
+        "generating": mixed,
+        "failing": b.gave_up(b.generating(b.generating(b.accepted(), 1), 2), 1),
+        "processing": b.all_home(),
+        "stitching": b.stitching(),
+        "stitched": b.stitched(),
+        "uploading": b.uploading(),
+        "completed": b.completed(),
+        "failed": fail(b.uploading(), failure=timed_out, now=b.T),
+        "record-left-alone": mirror_failed(writing, owner="writer", problem="HTTP 429", again_at=b.T + 30_000, now=b.T),
+    }
+
+
+def events() -> dict[EventName, Event]:
+    """Return one example of every event, by name."""
+    return {name: _example(payload) for name, payload in PAYLOADS.items()}
+
+
+def _example(payload: type[EventData]) -> Event:
+    data = {name: _SAMPLE[name] for name in payload.model_fields}
+    event = Event.of(
+        "job_1", payload.model_validate(data), source="gateway", step="1", traceparent=f"00-{'1' * 32}-{'2' * 16}-01"
+    )
+    return event.model_copy(update={"time": iso(b.T)})
+
+
+def main(version: str) -> None:
+    """Write the golden files of `version`, as the code is now."""
+    folder = HERE / version
+    if any(folder.glob("*.json")):
+        raise SystemExit(f"{folder} holds the files of a released version: they do not change any more")
+    folder.mkdir(exist_ok=True)
+    documents = {f"job-{name}": job.model_dump_json() for name, job in jobs().items()}
+    documents |= {f"event-{name}": encode(event).decode() for name, event in events().items()}
+    for name, document in documents.items():
+        text = json.dumps(json.loads(document), indent=1, ensure_ascii=False)
+        (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

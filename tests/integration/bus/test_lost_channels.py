@@ -1,0 +1,35 @@
+"""What becomes of an outcome whose channel is gone by the time it is reached."""
+
+import pytest
+
+from shared.bus.protocol import Delivery, Retry
+from tests.integration.bus.test_faults import RECOVERY_S, until_empty, until_healthy, until_unhealthy
+from tests.support.bus import REQUESTED, requested
+from tests.support.fixtures_bus import OpenRabbit
+from tests.support.rabbit import RabbitServer
+from tests.support.waiting import eventually
+
+
+async def test_a_message_whose_channel_died_comes_again_without_an_error_of_ours(
+    open_rabbit: OpenRabbit, rabbit_server: RabbitServer, rabbit_vhost: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    bus = await open_rabbit(REQUESTED)
+    handled: list[str] = []
+
+    async def handler(delivery: Delivery) -> None:
+        handled.append(delivery.event.id)
+        if len(handled) == 1:
+            rabbit_server.close_connections(rabbit_vhost)
+            await until_unhealthy(bus)
+            raise Retry(0.01)
+
+    await bus.consume(REQUESTED, handler)
+    await bus.publish(requested())
+
+    async def came_again() -> bool:
+        return len(handled) >= 2
+
+    await eventually(came_again, "the message comes again", RECOVERY_S)
+    await until_healthy(bus)
+    await until_empty(bus, REQUESTED.queue)
+    assert "could not be settled" not in caplog.text

@@ -1,0 +1,148 @@
+"""Orders whose answer never came: not placed again while their callback can come, and never silently paid twice."""
+
+from shared.events import EventName
+from shared.job.clips import begin_order
+from shared.job.create import ClipWish, new_job, new_job_id, new_task_id
+from shared.job.model import AttemptState, Job, JobStatus
+from tests.support.fixtures_world import OpenWorld
+from tests.support.waiting import eventually
+from tests.support.world import World
+
+GENERATOR = ("generator",)
+
+
+def fate(job: Job) -> AttemptState | None:
+    attempt = job.clips[0].attempt
+    return None if attempt is None else attempt.state
+
+
+async def until_ambiguous(w: World, job_id: str) -> Job:
+    return await w.until(job_id, lambda job: fate(job) is AttemptState.AMBIGUOUS, "the order's fate is unknown")
+
+
+async def test_a_callback_brings_an_order_back_whose_answer_was_lost(open_world: OpenWorld) -> None:
+    """Answers lost after the order was taken: reset, and cut off in the middle."""
+    w = await open_world(services=GENERATOR)
+    for fault in ("create=drop_after", "create=malformed"):
+        job = await w.until_home(await w.submit(f"a boat [twin:{fault}]"))
+        assert [attempt.state for attempt in job.clips[0].attempts] == [AttemptState.SUCCEEDED]
+        assert any("nobody knows whether the provider took the order" in entry.what for entry in job.timeline)
+        assert any("order of unknown fate found again" in entry.what for entry in job.timeline)
+        assert len(await w.orders(fault)) == 1
+
+
+async def test_an_order_that_was_never_taken_looks_the_same_and_is_not_placed_again(open_world: OpenWorld) -> None:
+    w = await open_world(services=GENERATOR)
+    for fault in ("create=drop_before", "create=html:502"):
+        job = await until_ambiguous(w, await w.submit(f"a boat [twin:{fault}]"))
+        w.clock.leap(60_000)
+        await until_nudged(w, job.id)
+        assert len(await w.kie.get(f"orders?prompt={fault}")) == 1
+
+
+async def until_nudged(w: World, job_id: str) -> None:
+    """Return once the reconciler has come by."""
+    w.bus.published.clear()
+    other = await w.submit("[twin:create=402] somebody else's")
+    await w.until_finished(other)
+
+
+async def test_without_answer_and_callback_the_job_fails_at_its_deadline_having_ordered_once(
+    open_world: OpenWorld,
+) -> None:
+    w = await open_world(services=GENERATOR, job_timeout=60_000)
+    job = await until_ambiguous(w, await w.submit("a boat [twin:create=drop_after,callback=lost]"))
+    w.clock.leap(59_000)
+    assert (await w.job(job.id)).status is JobStatus.GENERATING
+    w.clock.leap(1_500)
+    job = await w.until_finished(job.id)
+    assert job.failure is not None
+    assert (job.failure.code, job.failure.clip, job.failure.retryable) == ("ambiguous", 1, True)
+    assert "may have been charged" in job.failure.message
+    assert len(await w.orders()) == 1
+
+
+async def test_a_callback_after_the_deadline_still_brings_the_paid_clip_home(open_world: OpenWorld) -> None:
+    w = await open_world(services=GENERATOR, job_timeout=60_000)
+    job_id = await w.submit("a boat [twin:create=drop_after,callback=lost]")
+    await until_ambiguous(w, job_id)
+    w.clock.leap(61_000)
+    await w.until_finished(job_id)
+    [order] = await w.orders()
+    await w.kie.wait_for(f"tasks/{order['task_id']}", lambda task: bool(task["state"] == "success"))
+    await w.kie.post(f"tasks/{order['task_id']}/callback")
+    job = await w.until(job_id, lambda job: fate(job) is AttemptState.SUCCEEDED, "the clip is home")
+    assert job.status is JobStatus.FAILED
+    assert await w.artifacts.stat(f"jobs/{job_id}/clip-1.mp4") is not None
+
+
+async def test_the_policy_fail_gives_the_clip_up_after_its_window(open_world: OpenWorld) -> None:
+    w = await open_world(services=GENERATOR, ambiguous_policy="fail", ambiguous_window=20_000)
+    job = await until_ambiguous(w, await w.submit("a boat [twin:create=drop_after,callback=lost]"))
+    w.clock.leap(19_000)
+    assert not (await w.job(job.id)).status.is_final
+    w.clock.leap(1_500)
+    job = await w.until_finished(job.id)
+    assert job.failure is not None
+    assert job.failure.code == "ambiguous"
+    assert len(await w.orders()) == 1
+
+
+async def test_the_policy_resubmit_orders_again_after_its_window(open_world: OpenWorld) -> None:
+    w = await open_world(services=GENERATOR, ambiguous_policy="resubmit", ambiguous_window=20_000)
+    job = await until_ambiguous(w, await w.submit("a boat [twin:create=drop_after*1,callback=lost]"))
+    w.clock.leap(20_500)
+    job = await w.until_home(job.id)
+    assert [attempt.state for attempt in job.clips[0].attempts] == [AttemptState.AMBIGUOUS, AttemptState.SUCCEEDED]
+    assert len(await w.orders()) == 2
+
+
+async def test_the_policy_resubmit_does_not_order_for_ever(open_world: OpenWorld) -> None:
+    w = await open_world(services=GENERATOR, ambiguous_policy="resubmit", ambiguous_window=20_000, max_attempts=2)
+    job_id = await w.submit("a boat [twin:create=drop_after,callback=lost]")
+    job = await w.until_finished(job_id, leaping=True)
+    assert job.failure is not None
+    assert job.failure.code == "ambiguous"
+    assert len(await w.orders()) == 2
+
+
+async def test_a_callback_is_kept_while_the_provider_does_not_tell_whose_task_it_is(open_world: OpenWorld) -> None:
+    """The callback is the only trace of the paid order: one bad answer to a question must not lose it."""
+    w = await open_world(services=GENERATOR, poll_after_ms=100)
+    for fault in ("info=null*2", "info=500*2"):
+        marked = f"a boat [twin:create=drop_after,{fault}]"
+        job = await w.until_home(await w.submit(marked))
+        assert [attempt.state for attempt in job.clips[0].attempts] == [AttemptState.SUCCEEDED]
+        assert len(await w.orders(fault)) == 1
+
+
+async def test_a_callback_that_names_a_strangers_task_is_not_believed(open_world: OpenWorld) -> None:
+    w = await open_world(services=GENERATOR)
+    mine = await until_ambiguous(w, await w.submit("a boat [twin:create=drop_before]"))
+    other = await w.until_home(await w.submit("a harbour"))
+    attempt = other.clips[0].attempt
+    assert attempt is not None
+    body = {"code": 200, "data": {"taskId": attempt.task_id, "state": "success"}}
+    assert (await w.http.post(w.callback_path(mine.id), json=body)).status_code == 200
+
+    async def looked_at() -> bool:
+        queue = next(q for q in (await w.bus.health()).queues if q.queue == "generator.video.callback")
+        asked = [event for event in w.bus.published if event.subject == mine.id]
+        return queue.ready == 0 and any(event.name is EventName.VIDEO_CALLBACK for event in asked)
+
+    await eventually(looked_at, "the callback was looked into")
+    await until_nudged(w, mine.id)
+    assert fate(await w.job(mine.id)) is AttemptState.AMBIGUOUS
+    assert await w.artifacts.stat(f"jobs/{mine.id}/clip-1.mp4") is None
+
+
+async def test_an_order_whose_owner_disappeared_is_not_placed_again(open_world: OpenWorld) -> None:
+    """The process died between writing the intent and hearing the answer."""
+    w = await open_world(services=GENERATOR)
+    now, policy = w.clock(), w.parts.context.policy
+    job = new_job(new_job_id(now), [new_task_id()], [ClipWish("a boat")], now)
+    await w.put(begin_order(job, 1, owner="the dead", provider="kie", model="m", now=now, policy=policy))
+    w.clock.leap(policy.lease_ms)
+    job = await until_ambiguous(w, job.id)
+    assert "its owner disappeared" in job.timeline[-1].what
+    assert await w.kie.get("orders") == []

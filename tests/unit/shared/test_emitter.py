@@ -1,0 +1,52 @@
+"""Events are published in the name of a service; a broker that is away fails nobody's step."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from shared.bus.topology import SUBSCRIPTIONS
+from shared.emitter import Emitter
+from shared.errors import PublishFailed
+from shared.events import EventName, VideoReady
+from tests.support.faulty import FaultyBus
+from tests.support.measured import measured
+from tests.unit.shared.job.builders import accepted, completed
+
+
+@pytest.fixture
+async def bus() -> AsyncIterator[FaultyBus]:
+    bus = FaultyBus(SUBSCRIPTIONS)
+    await bus.start()
+    yield bus
+    await bus.close()
+
+
+async def test_an_event_says_who_sent_it_about_which_job_and_which_trace(bus: FaultyBus) -> None:
+    job = accepted().but(traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+    assert await Emitter(bus, "generator").emit(job, VideoReady(clip=2), "2:1")
+    [event] = bus.published
+    assert (event.id, event.source, event.subject) == ("job_1:video.ready:2:1", "/services/generator", "job_1")
+    assert event.traceparent == job.traceparent
+
+
+async def test_a_step_said_twice_has_the_same_id(bus: FaultyBus) -> None:
+    emitter = Emitter(bus, "generator")
+    for _ in range(2):
+        await emitter.announce(accepted())
+    assert len({event.id for event in bus.published}) == 1
+
+
+async def test_a_publish_that_fails_is_reported_only_to_those_who_ask(bus: FaultyBus) -> None:
+    bus.deaf = True
+    emitter = Emitter(bus, "generator")
+    assert not await emitter.emit(accepted(), VideoReady(clip=1), "1:1")
+    assert not await emitter.announce(accepted())
+    with pytest.raises(PublishFailed):
+        await emitter.publish(accepted(), VideoReady(clip=1), "1:1")
+
+
+async def test_the_end_of_a_job_is_counted_and_announced(bus: FaultyBus) -> None:
+    before = measured("sora_jobs_total", outcome="completed", code="none")
+    await Emitter(bus, "uploader").ended(completed())
+    assert [event.name for event in bus.published] == [EventName.JOB_COMPLETED]
+    assert measured("sora_jobs_total", outcome="completed", code="none") == before + 1

@@ -1,0 +1,236 @@
+"""The reconciler: what is outstanding is published, deadlines are kept, what has expired is purged, come what may."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from shared.artifacts.memory import MemoryArtifacts
+from shared.bus.topology import SUBSCRIPTIONS
+from shared.emitter import Emitter
+from shared.errors import ArtifactsUnavailable, JobNotFound
+from shared.events import EventName
+from shared.job.film import fail
+from shared.job.model import Failure, Job, JobStatus, Stage
+from shared.job.outstanding import due_at, expires_at
+from shared.job.policy import Policy
+from shared.reconciler import Reconciler, Tick
+from shared.store.jobs import JobStore
+from tests.support.faulty import FaultyBackend, FaultyBus
+from tests.support.fixtures_store import FakeClock
+from tests.support.measured import measured
+from tests.support.waiting import eventually
+from tests.unit.shared.job.builders import T, accepted, completed, stitched
+
+POLICY = Policy(job_timeout_ms=60_000, job_ttl_ms=10_000, nudge_after_ms=1_000)
+WHY = Failure(stage=Stage.GENERATING, code="credits", message="no credits")
+
+
+class FaultyArtifacts(MemoryArtifacts):
+    """Artifacts that cannot be deleted while `down`."""
+
+    down = False
+
+    async def delete_prefix(self, prefix: str) -> int:
+        """See `ArtifactStore.delete_prefix`."""
+        if self.down:
+            raise ArtifactsUnavailable("read-only, for the test")
+        return await super().delete_prefix(prefix)
+
+
+class Setting:
+    """A reconciler and what it works on; the clock stands still."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock(T)
+        self.backend = FaultyBackend(self.clock)
+        self.bus = FaultyBus(SUBSCRIPTIONS)
+        self.artifacts = FaultyArtifacts()
+        self.store = JobStore(
+            self.backend,
+            due_at=partial(due_at, policy=POLICY),
+            expires_at=partial(expires_at, policy=POLICY),
+            clock=self.clock,
+        )
+
+    def reconciler(self, owner: str = "one", every_ms: int = 1_000) -> Reconciler:
+        emitter = Emitter(self.bus, "reconciler")
+        return Reconciler(self.store, emitter, self.artifacts, POLICY, owner=owner, every_ms=every_ms, clock=self.clock)
+
+    def events(self) -> list[EventName]:
+        """Return what was published since the last time this was asked."""
+        names = [event.name for event in self.bus.published]
+        self.bus.published.clear()
+        return names
+
+
+@pytest.fixture
+async def at() -> AsyncIterator[Setting]:
+    setting = Setting()
+    await setting.bus.start()
+    yield setting
+    await setting.bus.close()
+
+
+async def test_what_is_outstanding_is_published_again_after_growing_pauses(at: Setting) -> None:
+    await at.store.create(accepted(2, record_id=None))
+    reconciler = at.reconciler()
+    assert await reconciler.tick() == Tick()
+    gaps: list[int] = []
+    last = T
+    while len(gaps) < 4:
+        at.clock.now += 500
+        tick = await reconciler.tick()
+        if tick.published:
+            assert at.events() == [EventName.VIDEO_REQUESTED] * 2
+            gaps.append(at.clock.now - last)
+            last = at.clock.now
+    assert gaps == [1_000, 2_000, 4_000, 8_000]
+
+
+async def test_a_publish_that_fails_is_made_up_for_later(at: Setting) -> None:
+    await at.store.create(accepted(1, record_id=None))
+    reconciler = at.reconciler()
+    at.bus.deaf = True
+    at.clock.now += 1_000
+    assert (await reconciler.tick()).published == 0
+    at.bus.deaf = False
+    at.clock.now += 2_000
+    assert (await reconciler.tick()).published == 1
+
+
+async def test_only_the_holder_of_the_lock_works_and_another_takes_over_when_it_is_gone(at: Setting) -> None:
+    await at.store.create(accepted(1, record_id=None))
+    first, second = at.reconciler("first"), at.reconciler("second")
+    at.clock.now += 1_000
+    assert (await first.tick()).looked_at == 1
+    at.clock.now += 3_000
+    assert await second.tick() == Tick()
+    at.clock.now += 5_000
+    assert (await second.tick()).looked_at == 1
+    assert await first.tick() == Tick()
+
+
+async def test_a_job_without_progress_fails_at_its_deadline_and_that_is_told_once(at: Setting) -> None:
+    await at.store.create(accepted(2, record_id=None))
+    before = measured("sora_jobs_total", outcome="failed", code="timeout")
+    reconciler = at.reconciler()
+    at.clock.now += 59_999
+    assert (await reconciler.tick()).failed == 0
+    at.events()
+    at.clock.now += 1
+    tick = await reconciler.tick()
+    assert (tick.failed, at.events()) == (1, [EventName.JOB_FAILED])
+    job = await at.store.get("job_1")
+    assert job.failure is not None
+    assert (job.status, job.failure.code, job.failure.stage) == (JobStatus.FAILED, "timeout", Stage.GENERATING)
+    assert measured("sora_jobs_total", outcome="failed", code="timeout") == before + 1
+    at.clock.now += 5_000
+    assert (await reconciler.tick()).failed == 0
+
+
+async def test_a_job_that_ended_in_the_same_moment_is_not_announced_again(at: Setting) -> None:
+    """Whoever ended it has announced it; the reconciler only meets it in passing."""
+    job = await at.store.create(stitched(record_id=None))
+    at.clock.now += 60_000
+
+    def ended_meanwhile(_row: object) -> bool:
+        at.backend.fail_swap = None
+        stored, tokens = at.backend._rows[job.id]
+        ended = fail(job, failure=WHY, now=at.clock.now).but(version=job.version + 1)
+        at.backend._remove(stored)
+        at.backend._put(
+            replace(stored, version=ended.version, status=ended.status, document=ended.model_dump_json()), tokens
+        )
+        return False
+
+    at.backend.fail_swap = ended_meanwhile
+    tick = await at.reconciler().tick()
+    assert (tick.failed, at.events()) == (0, [])
+    assert (await at.store.get(job.id)).failure == WHY
+
+
+async def test_a_finished_job_is_purged_with_its_files_once_its_time_is_over(at: Setting, tmp_path: Path) -> None:
+    film = tmp_path / "film.mp4"
+    film.write_bytes(b"film")
+    for key in ("jobs/job_1/film.mp4", "jobs/job_1/clip-1.mp4", "jobs/job_10/film.mp4"):
+        await at.artifacts.put_file(key, film)
+    await at.store.create(completed(record_id=None))
+    reconciler = at.reconciler()
+    at.clock.now = T + 9_999
+    assert (await reconciler.tick()).purged == 0
+    at.clock.now = T + 10_000
+    assert (await reconciler.tick()).purged == 1
+    with pytest.raises(JobNotFound):
+        await at.store.get("job_1")
+    assert [stat.key async for stat in at.artifacts.list()] == ["jobs/job_10/film.mp4"]
+
+
+async def test_a_job_whose_files_cannot_be_deleted_yet_is_kept(at: Setting) -> None:
+    await at.store.create(completed(record_id=None))
+    at.clock.now = T + 20_000
+    at.artifacts.down = True
+    reconciler = at.reconciler()
+    with pytest.raises(ArtifactsUnavailable):
+        await reconciler.tick()
+    assert (await at.store.get("job_1")).status is JobStatus.COMPLETED
+    at.artifacts.down = False
+    assert (await reconciler.tick()).purged == 1
+
+
+async def test_a_document_that_cannot_be_read_does_not_hold_up_the_others(at: Setting) -> None:
+    damaged = await at.store.create(accepted(1, record_id=None))
+    stored, tokens = at.backend._rows[damaged.id]
+    at.backend._rows[damaged.id] = (replace(stored, document='{"id": "job_1", "clips": 7}'), tokens)
+    await at.store.create(accepted(1, record_id=None).but(id="job_2"))
+    at.clock.now += 1_000
+    tick = await at.reconciler().tick()
+    assert (tick.looked_at, tick.published) == (2, 1)
+    assert [event.subject for event in at.bus.published] == ["job_2"]
+
+
+async def test_an_outage_in_the_middle_of_a_round_is_survived(at: Setting) -> None:
+    """The store answers the list of due jobs, and is gone before the first job is read."""
+    await at.store.create(accepted(1, record_id=None))
+    at.clock.now += 1_000
+    at.backend.fail_swap = lambda _row: True
+    assert (await at.reconciler().tick()).published == 0
+    at.backend.fail_swap = None
+    assert (await at.reconciler().tick()).published == 1
+
+
+async def test_it_runs_on_through_every_outage(at: Setting) -> None:
+    await at.store.create(accepted(1, record_id=None))
+    at.clock.now += 1_000
+    at.backend.down = True
+    running = asyncio.create_task(at.reconciler(every_ms=10).run())
+
+    async def refused() -> bool:
+        return at.backend.refusals >= 3
+
+    async def published() -> bool:
+        assert not running.done(), "the reconciler died of the outage"
+        return bool(at.bus.published)
+
+    await eventually(refused, "it was refused again and again")
+    at.backend.down = False
+    await eventually(published, "it works again")
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_settled_job_is_never_looked_at(at: Setting) -> None:
+    job: Job = completed(record_id=None)
+    await at.store.create(job)
+    at.clock.now += 5_000
+    assert (await at.reconciler().tick()).looked_at == 0
+
+
+async def test_the_age_of_the_oldest_unfinished_job_is_measured(at: Setting) -> None:
+    await at.store.create(accepted(1, record_id=None))
+    at.clock.now += 2_500
+    await at.reconciler().tick()
+    assert measured("sora_oldest_unfinished_job_age_seconds") == 2.5
