@@ -1,6 +1,7 @@
 """The installed command as people use it: `up` as a process of its own, everything else against it."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -206,11 +207,11 @@ def test_the_demo_makes_a_film_whatever_the_environment_says(tmp_path: Path) -> 
     }
     with installed("demo", **FAST_TWINS, **nonsense) as command:
         told, complaints = command.communicate(timeout=90)
-    assert command.returncode == 0, complaints
+    assert command.returncode == 0, told + complaints
     assert complaints == "", "the services' logs do not clutter it"
     (film,) = (tmp_path / "films").glob("job_*.mp4")
     assert f"The film: films/{film.name}" in told
-    assert "Generating → Processing → Stitching → Uploading → Completed" in told
+    assert re.search(r"its Status went Generating → .*Completed\n", told), told
     assert "byte for byte" in told
     assert len(watch(film).luma) == 2 * CLIP_FRAMES
 
@@ -223,7 +224,7 @@ def test_the_demo_takes_prompts_and_says_when_it_fails(tmp_path: Path) -> None:
 
 
 def test_stitching_can_be_ended_at_any_time_and_leaves_nothing(tmp_path: Path) -> None:
-    clip = make_clip(tmp_path / "clip.mp4", Clip(frames=300, size=(1280, 720)))
+    clip = make_clip(tmp_path / "clip.mp4", Clip(frames=100, size=(1280, 720)))
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     wishes = ("-t", "fade", "--preset", "veryslow", "-o", "film.mp4")

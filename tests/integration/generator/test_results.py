@@ -17,8 +17,8 @@ GENERATOR = ("generator",)
 MENDED = (
     "file=link_only",
     "file=403*1",
-    "file=link_only,link=500*1",
-    "file=link_only,link=429*1",
+    "file=link_only,link=500*2",
+    "file=link_only,link=429*2",
     "file=truncated*1",
     "file=broken*1",
     "file=drop*1",
