@@ -4,7 +4,7 @@ STAMP := .venv/.stamp
 DEV_STAMP := .venv/.stamp-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check unit chaos lock docs clean
+.PHONY: help demo up test check unit chaos crash-points lock docs clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -18,7 +18,7 @@ up: $(STAMP) ## run all services in one process (real partners where keys are se
 test: $(DEV_STAMP) ## install what the tests need, then lint, types, architecture and all tests
 	@scripts/install-test-tools
 	@scripts/check
-	@$(PYTHON_BIN)/pytest
+	@$(PYTHON_BIN)/pytest -n 3 --dist loadfile
 
 check: $(DEV_STAMP) ## lint, format, types and architecture only
 	@scripts/check
@@ -29,6 +29,10 @@ unit: $(DEV_STAMP) ## the fast tests, which need no server
 chaos: $(DEV_STAMP) ## crash everything at random and count (CHAOS_JOBS=500 CHAOS_CLIPS=3 CHAOS_KILLS=100 CHAOS_SEED=…)
 	@scripts/install-test-tools
 	@$(PYTHON_BIN)/python -m tests.chaos
+
+crash-points: $(DEV_STAMP) ## kill the processes at every await, one after another (see docs/reliability.md)
+	@scripts/install-test-tools
+	@$(PYTHON_BIN)/pytest tests/chaos/crash_points.py
 
 lock: $(DEV_STAMP) ## resolve the dependencies again (versions and hashes, no addresses)
 	@scripts/lock

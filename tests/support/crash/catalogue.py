@@ -1,0 +1,123 @@
+"""Which code has crash points, and the exceptions, each with its reason.
+
+Everything below `services` and `shared` has them unless it is named here, so a new module, a new handler or a new wait
+is in the list by itself.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.support.crash.points import Point, instrumented, modules
+
+START_AND_END = "the start or the end of a process: no message is in hand yet, or any more"
+ALL_OR_NOTHING = (
+    "one command that has its effect or has not: dying before it and after it are the points before and behind the call"
+)
+OWN_FOLDER = "works in the process's own work folder alone: dying anywhere in it is dying before its result is used"
+EMBEDDED = "an adapter of the embedded mode, which runs in one process and is not what is killed here"
+TOOL = "for operators and the command line; no step uses it"
+
+OUTSIDE: dict[str, str] = {
+    "services.gateway.__main__": START_AND_END,
+    "services.gateway.bootstrap": START_AND_END,
+    "services.generator.__main__": START_AND_END,
+    "services.generator.bootstrap": START_AND_END,
+    "services.stitcher.__main__": START_AND_END,
+    "services.stitcher.bootstrap": START_AND_END,
+    "services.uploader.__main__": START_AND_END,
+    "services.uploader.bootstrap": START_AND_END,
+    "shared.airtable.check": TOOL,
+    "shared.airtable.limiter": ALL_OR_NOTHING,
+    "shared.artifacts._blocking": ALL_OR_NOTHING,
+    "shared.artifacts.memory": EMBEDDED,
+    "shared.bus.memory": EMBEDDED,
+    "shared.bus.rabbit": START_AND_END,
+    "shared.bus.rabbit_channel": ALL_OR_NOTHING,
+    "shared.bus.rabbit_consumer": START_AND_END,
+    "shared.bus.rabbit_letters": TOOL,
+    "shared.bus.rabbit_link": START_AND_END,
+    "shared.bus.rabbit_publisher": ALL_OR_NOTHING,
+    "shared.bus.rabbit_topology": START_AND_END,
+    "shared.bus.tasks": START_AND_END,
+    "shared.entrypoint": START_AND_END,
+    "shared.fetch": OWN_FOLDER,
+    "shared.film": OWN_FOLDER,
+    "shared.http_server": START_AND_END,
+    "shared.readiness": "looks, and changes nothing",
+    "shared.runtime": START_AND_END,
+    "shared.store": ALL_OR_NOTHING,
+}
+"""Modules, or packages, without crash points."""
+
+READ = "a read over HTTP: it changes nothing, and whoever reads asks again"
+REFUSED = "a request that is refused: nothing was accepted"
+
+BY_CHANCE = "comes up only when two things happen within the same instant"
+EIGHT_DEATHS = (
+    "a message that has killed eight processes is buried as one is that nobody can read (`Runner.bury`), which has its "
+    "points; `tests/integration/bus` has the eight deaths"
+)
+OTHERS_FILE = "only looks, while somebody else's file in the record has no id yet"
+
+UNREACHED: dict[str, str] = {
+    "gateway.middleware:BodyGuard.__call__:2": REFUSED,
+    "gateway.middleware:BodyGuard.__call__:3": REFUSED,
+    "gateway.middleware:_discard": REFUSED,
+    "gateway.middleware:HttpMetrics.__call__:0": START_AND_END,
+    "gateway.routes_health:ready": READ,
+    "gateway.routes_jobs:get_job": READ,
+    "gateway.routes_jobs:list_jobs": READ,
+    "gateway.middleware:_replay": "no route reads on behind the end of its body",
+    "generator.ordering:Ordering._keep:2": "after half a minute without the store; the same write as `_keep:0`",
+    "generator.provider.kie:KieProvider.alive": TOOL,
+    "generator.provider.kie:KieProvider.credits": TOOL,
+    "uploader.mirroring:Mirroring._write_all:2": BY_CHANCE + ": a status comes just when the record is given back",
+    "shared.airtable.client:AirtableRecords._call:2": "Airtable's penalty of 30 s begins: only who waits is written",
+    "shared.airtable.client:AirtableRecords.close": START_AND_END,
+    "shared.airtable.client:AirtableRecords.probe": TOOL,
+    "shared.airtable.client:AirtableRecords.schema": TOOL,
+    "shared.airtable.client:AirtableRecords.whoami": TOOL,
+    "shared.airtable.delivery:_Delivery._give_link:0": OTHERS_FILE,
+    "shared.airtable.delivery:_Delivery._give_link:1": OTHERS_FILE,
+    "shared.airtable.delivery:_Delivery._give_link:2": OTHERS_FILE,
+    "shared.artifacts.files:FileArtifacts.list": TOOL,
+    "shared.artifacts.files:FileArtifacts.ping": READ,
+    "shared.artifacts.files:FileArtifacts.writer": "no step writes an artifact piece by piece",
+    "shared.artifacts.files:FileWriter": "no step writes an artifact piece by piece",
+    "shared.bus.rabbit_inbox:Inbox.finish": START_AND_END,
+    "shared.bus.rabbit_inbox:Inbox._give_up": EIGHT_DEATHS,
+    "shared.bus.rabbit_inbox:Inbox._judge:0": EIGHT_DEATHS,
+    "shared.bus.rabbit_inbox:Inbox._surely:1": "the broker does not confirm, so nothing has happened since `_surely:0`",
+    "shared.service:attach": START_AND_END,
+}
+"""Points, functions or classes that no job comes by; a test sees to it that this stays so."""
+
+
+def _named(table: dict[str, str], name: str, separators: str) -> bool:
+    return any(name == key or (name.startswith(key) and name[len(key)] in separators) for key in table)
+
+
+def instrumented_modules() -> Iterator[tuple[str, Path]]:
+    """Yield name and file of every module with crash points."""
+    for name, path in modules("services", "shared"):
+        if not _named(OUTSIDE, name, "."):
+            yield name, path
+
+
+def all_points() -> tuple[Point, ...]:
+    """Return all crash points, in the order of the code."""
+    return tuple(point for name, path in instrumented_modules() for point in instrumented(name, path.read_bytes())[1])
+
+
+def is_unreached(point: Point) -> bool:
+    """Whether no job is said to come by."""
+    return _named(UNREACHED, point.name, ":.")
+
+
+def stale_exceptions() -> list[str]:
+    """Return exceptions that name nothing in the code any more."""
+    known = [name for name, _ in modules("services", "shared")]
+    outside = [key for key in OUTSIDE if not any(_named({key: ""}, name, ".") for name in known)]
+    points = all_points()
+    unreached = [key for key in UNREACHED if not any(_named({key: ""}, point.name, ":.") for point in points)]
+    return [*outside, *unreached]
