@@ -83,6 +83,11 @@ def check_step(before: Job, after: Job, now: int, policy: Policy) -> None:
     for was, is_now in zip(before.clips, after.clips, strict=True):
         if was.status is ClipStatus.READY:
             assert is_now == was
+        if len(is_now.attempts) > len(was.attempts):
+            assert not before.status.is_final
+            assert before.failure is None, "an order for a job that is failing already"
+        if before.status.is_final and is_now.status is ClipStatus.PENDING:
+            assert was.status is ClipStatus.PENDING, "a job that is over orders nothing again"
         if _given_up(is_now) and not _given_up(was) and was.attempt is not None:
             assert policy.ambiguous is not AmbiguousPolicy.WAIT
             assert was.attempt.state is AttemptState.AMBIGUOUS
