@@ -1,15 +1,13 @@
 """Every Prometheus metric of every service: names, labels and buckets in one place.
 
 One prefix, `stage` as a label and never in a name, label values from closed sets (no job id, no URL), base
-units. Label sets are created at zero, so that `rate()` sees the first event.
+units.
 """
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram, disable_created_metrics
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
-STAGES = ("generator", "stitcher", "uploader")
-OUTCOMES = ("ok", "retried", "dead")
 STEP_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 45, 60, 90, 120, 180, 300, 450, 600, 900, 1200)
 JOB_BUCKETS = (1, 5, 10, 30, 60, 120, 180, 300, 450, 600, 900, 1200, 1800, 2700, 3600, 7200)
 

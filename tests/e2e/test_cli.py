@@ -18,7 +18,8 @@ from typer.testing import CliRunner, Result
 from sora_stitcher.cli import app
 from tests.support import cli as support
 from tests.support.media import Clip, make_clip, watch
-from tests.support.system import FAST_SERVICES, FAST_TWINS, Process, clean_environment, free_port
+from tests.support.ports import free_port
+from tests.support.system import FAST_SERVICES, FAST_TWINS, Process, clean_environment
 
 CLIP_FRAMES = 30
 

@@ -13,18 +13,14 @@ import subprocess
 import time
 from pathlib import Path
 
+from tests.support.ports import free_port
+
 START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 30.0
 ANSWER_TIMEOUT_S = 20.0
 
 # Less is preallocated than by default, which halves the time to boot.
 ADVANCED_CONFIG = "[{ra, [{wal_max_size_bytes, 16777216}]}]."
-
-
-def free_port() -> int:
-    """Return a loopback port that nobody listens on at this moment."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 class RabbitServer:

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from typing import Any, Self
 import httpx
 
 from sandbox import TwinControl
+from tests.support.ports import free_port
 
 SERVICES = ("gateway", "generator", "stitcher", "uploader")
 FAST_TWINS = {
@@ -42,14 +42,6 @@ FAST_SERVICES = {
     "RECONCILE_EVERY_MS": "200",
     "LEASE_MS": "5000",
 }
-
-
-def free_port() -> int:
-    """Return a port of 127.0.0.1 that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def clean_environment() -> dict[str, str]:

@@ -13,7 +13,8 @@ from shared.bus.wire import encode
 from shared.errors import PublishFailed
 from tests.support.bus import READY_STITCHER, REQUESTED, Epitaphs, Script, created, ready, requested
 from tests.support.fixtures_bus import OpenRabbit
-from tests.support.rabbit import RabbitServer, free_port
+from tests.support.ports import free_port
+from tests.support.rabbit import RabbitServer
 from tests.support.waiting import eventually
 
 

@@ -9,7 +9,8 @@ from shared.errors import ConfigurationError, StoreUnavailable
 from shared.store.protocol import Row
 from shared.store.redis import RedisBackend
 from shared.store.upstash import UpstashBackend
-from tests.support.redis import RedisServer, free_port
+from tests.support.ports import free_port
+from tests.support.redis import RedisServer
 from tests.support.upstash import Fault, UpstashTwin
 
 TIMEOUT_S = 0.6

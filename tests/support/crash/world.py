@@ -24,8 +24,9 @@ from shared.store.jobs import JobStore
 from shared.store.redis import RedisBackend
 from tests.chaos.harness.toxics import ToxicProxy
 from tests.support.crash.fleet import Fleet, Orders, Running
+from tests.support.ports import free_port
 from tests.support.rabbit import RabbitServer
-from tests.support.system import SERVICES, free_port
+from tests.support.system import SERVICES
 
 PATIENCE_S = 60.0
 LOOK_EVERY_S = 0.05

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import cli, system
+from tests.support import cli, ports
 from tests.support.scripted_partner import ScriptedPartner
 
 
 @pytest.fixture
 def free_port() -> int:
     """A port on which nobody listens."""
-    return system.free_port()
+    return ports.free_port()
 
 
 @pytest.fixture
