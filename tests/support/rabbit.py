@@ -17,7 +17,7 @@ from tests.support.ports import free_port
 
 START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 30.0
-ANSWER_TIMEOUT_S = 20.0
+ANSWER_TIMEOUT_S = 60.0
 
 # Less is preallocated than by default, which halves the time to boot.
 ADVANCED_CONFIG = "[{ra, [{wal_max_size_bytes, 16777216}]}]."
@@ -29,9 +29,20 @@ class RabbitServer:
     Args:
         folder: for its data and logs; keeps the data over `kill` and `start`.
         advanced_config: Erlang terms, in place of `ADVANCED_CONFIG`.
+        name: of the node.
+        beside: another node that this one shares the cookie and epmd with, so that they can form a cluster.
     """
 
-    def __init__(self, folder: Path, advanced_config: str = ADVANCED_CONFIG) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        advanced_config: str = ADVANCED_CONFIG,
+        *,
+        name: str = "tests",
+        beside: "RabbitServer | None" = None,
+    ) -> None:
+        self.name = name
+        self._beside = beside
         self._folder = folder
         self._config = advanced_config
         self._log = folder / "output.log"
@@ -40,7 +51,8 @@ class RabbitServer:
         self._vhosts: list[str] = []
         self._commands = 0
         self.port = free_port()
-        self._dist_port, self._epmd_port = free_port(), free_port()
+        self._dist_port = free_port()
+        self._epmd_port: int = beside._epmd_port if beside is not None else free_port()
 
     def url(self, vhost: str) -> str:
         """Where the virtual host is."""
@@ -112,6 +124,27 @@ class RabbitServer:
         if self._node is not None:
             self._type(f'spawn(fun() -> rabbit_vhost:delete(<<"{name}">>, <<"tests">>) end).')
 
+    def leader(self, vhost: str, queue: str) -> str:
+        """Return the name of the node that leads a quorum queue."""
+        number = self._commands + 1
+        self._ask(
+            f'{{ok, Q}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"{vhost}">>, queue, <<"{queue}">>)), '
+            f'{{_, L}} = amqqueue:get_pid(Q), io:format("leader<{number}> ~w~n", [L])'
+        )
+        return next(found.split("@")[0] for found in self._told("leader", number))
+
+    def join(self, other: "RabbitServer") -> None:
+        """Become a member of another node's cluster; this node's data are forgotten."""
+        self._ask(
+            f"rabbit:stop(), ok = rabbit_mnesia:join_cluster('{other.name}@localhost', disc), ok = rabbit:start()"
+        )
+
+    def members(self) -> set[str]:
+        """Return the names of the nodes of this node's cluster that run."""
+        number = self._commands + 1
+        self._ask(f'[io:format("member<{number}> ~w~n", [N]) || N <- rabbit_mnesia:cluster_nodes(running)]')
+        return {found.split("@")[0] for found in self._told("member", number)}
+
     def close_connections(self, vhost: str) -> None:
         """Close all connections to the virtual host, as an operator would."""
         self._ask(
@@ -147,8 +180,7 @@ class RabbitServer:
             f'io:format("queue<{number}> ~ts ~w ~w~n", [element(4, amqqueue:get_name(Q)), R, U]) '
             f'end, rabbit_amqqueue:list(<<"{vhost}">>))'
         )
-        lines = self._log.read_text(errors="replace").splitlines()
-        found = (line.split("> ")[-1].split() for line in lines if f"queue<{number}> " in line and "~ts" not in line)
+        found = (line.split() for line in self._told("queue", number))
         return {name: (int(ready), int(unacknowledged)) for name, ready, unacknowledged in found}
 
     def limit_consumers(self, after_ms: int) -> None:
@@ -185,6 +217,11 @@ class RabbitServer:
             assert time.monotonic() < deadline, f"RabbitMQ did not do {expression}: {output[-2000:]}"
             time.sleep(0.01)
 
+    def _told(self, what: str, number: int) -> list[str]:
+        """Return what a command had the node print behind its mark; the command itself is echoed and left out."""
+        lines = self._log.read_text(errors="replace").splitlines()
+        return [line.split("> ")[-1] for line in lines if f"{what}<{number}> " in line and "~" not in line]
+
     def _end(self, how: signal.Signals) -> None:
         if self._node is None:
             return
@@ -196,7 +233,9 @@ class RabbitServer:
         self._node = None
 
     def _start_epmd(self) -> None:
-        if self._epmd is None:
+        if self._beside is not None:
+            self._beside._start_epmd()
+        elif self._epmd is None:
             command = f"epmd -port {self._epmd_port} -address 127.0.0.1 & cat >/dev/null; kill $!"
             self._epmd = subprocess.Popen(["sh", "-c", command], stdin=subprocess.PIPE)
 
@@ -213,10 +252,10 @@ class RabbitServer:
         return {
             "PATH": os.environ["PATH"],
             "LANG": "C.UTF-8",
-            "HOME": folder,
+            "HOME": str(self._beside._folder) if self._beside is not None else folder,
             "ERL_EPMD_PORT": str(self._epmd_port),
             "RABBITMQ_ALLOW_INPUT": "1",
-            "RABBITMQ_NODENAME": "tests@localhost",
+            "RABBITMQ_NODENAME": f"{self.name}@localhost",
             "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
             "RABBITMQ_NODE_PORT": str(self.port),
             "RABBITMQ_DIST_PORT": str(self._dist_port),

@@ -270,6 +270,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         clips=("create=latency:1200",),
         env={"generator.REDIS_URL": "{detour}"},
         meanwhile=_take_the_store_away,
+        order_may_be_cut_off=True,
     ),
     Scenario(
         name="encoder fails once",
