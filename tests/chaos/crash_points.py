@@ -75,7 +75,9 @@ def _point_of(item: pytest.Item) -> str | None:
 def test_a_kill_at_this_point_loses_nothing_and_pays_for_nothing_twice(campaign: Campaign, point: Point) -> None:
     """The job ends right although its process dies before it waits for what the point waits for."""
     verdicts = campaign.of_point(point.name)
-    assert verdicts, f"no scenario leads to {point.name} (line {point.line}: {point.waits_for})"
+    led = {place.scenario for place in campaign.places if place.point == point.name}
+    assert led, f"no scenario leads to {point.name} (line {point.line}: {point.waits_for})"
+    assert verdicts, f"nobody came by {point.name} again, as in the rehearsal of {', '.join(sorted(led))}"
     for verdict in verdicts:
         assert not verdict.problems, "\n".join([f"killed at {verdict.place}", *verdict.problems])
 

@@ -144,11 +144,11 @@ class Run:
             self.problems.append(await self._story())
             await world.stop()
 
-    def arm(self) -> None:
-        """Have the processes die where they are to."""
+    def arm(self, *services: str) -> None:
+        """Have the processes of services (none named: of all) die where they are to, if nobody did so there yet."""
         for kill in self.kills:
-            for service in SERVICES:
-                if kill.service in (service, ANYBODY):
+            for service in services or SERVICES:
+                if kill.service in (service, ANYBODY) and kill.place not in self.struck:
                     self.world.arm(service, kill.place)
 
     async def until(self, condition: Callable[[], Awaitable[bool]], what: str, timeout_s: float = PATIENCE_S) -> None:
@@ -209,6 +209,8 @@ class Run:
                     self.world.arm(service, NOTHING)
         elif death.status not in (0, -signal.SIGKILL):
             self.problems.append(f"{death.service} ended by itself with {death.status}")
+        elif not self.scenario.arms_itself:  # a script ended it, which made it forget where to die
+            self.arm(death.service)
         job = await self.world.job(self.job_id)
         if job is not None and death.service == "generator":
             self._unsent |= {clip.number for clip in job.clips if clip.status is ClipStatus.SUBMITTING}
