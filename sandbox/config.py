@@ -95,6 +95,7 @@ class AirtableConfig(_Settings):
     id_at_once: bool = Field(default=True, description="a URL attachment has its id in the first answer")
     attachment_lifetime_ms: int = Field(7_200_000, ge=0, description="attachment URLs expire after this")
     list_lifetime_ms: int = Field(300_000, ge=0, description="offsets of a listing expire after this")
+    public_url: str = Field("", description="origin of attachment URLs (empty = the content listener's own)")
 
 
 class TwinsConfig(_Settings):

@@ -97,7 +97,9 @@ async def running_twins(
             api = stack.enter_context(listen(config.host, config.airtable_port))
             content = stack.enter_context(listen(config.host, config.content_port))
             airtable_url, content_url = origin_of(api), origin_of(content)
-            airtable = await stack.enter_async_context(AirtableTwin.open(config.airtable, content_url))
+            airtable = await stack.enter_async_context(
+                AirtableTwin.open(config.airtable, config.airtable.public_url or content_url)
+            )
             applications += [(airtable.api_app, api), (airtable.content_app, content)]
         await stack.enter_async_context(serving(applications))
         yield Twins(

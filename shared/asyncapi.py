@@ -5,6 +5,7 @@ JSON, which is YAML too. Specification: https://www.asyncapi.com/docs/reference/
 """
 
 import json
+from inspect import cleandoc
 from typing import Any
 
 from shared.bus.topology import EXCHANGE, SUBSCRIPTIONS
@@ -21,6 +22,10 @@ PUBLISHERS: dict[EventName, tuple[str, ...]] = {
     EventName.JOB_UPLOADING: ("uploader",),
     EventName.JOB_COMPLETED: ("uploader",),
     EventName.JOB_FAILED: ("generator", "stitcher", "uploader"),
+    EventName.JOB_CANCELLED: ("gateway",),
+    EventName.JOB_REVIEW: ("generator",),
+    EventName.JOB_PROGRESS: ("stitcher",),
+    EventName.WEBHOOK_DUE: ("gateway", "uploader"),
 }
 """Who publishes an event first. The reconciler, which runs in every service, may publish any of them again."""
 
@@ -55,7 +60,7 @@ def _message_key(name: EventName) -> str:
 def _channel(name: EventName) -> dict[str, Any]:
     return {
         "address": str(name),
-        "description": PAYLOADS[name].__doc__,
+        "description": cleandoc(PAYLOADS[name].__doc__ or ""),
         "messages": {_message_key(name): {"$ref": f"#/components/messages/{_message_key(name)}"}},
         "bindings": {
             "amqp": {

@@ -6,7 +6,7 @@ so a failed publish is logged and counted but never fails the step that was reco
 
 import structlog
 
-from shared import metrics
+from shared import metrics, tracing
 from shared.bus.protocol import Bus
 from shared.errors import PublishFailed
 from shared.events import Event, EventData
@@ -23,15 +23,20 @@ class Emitter:
         self._bus = bus
         self._service = service
 
-    async def publish(self, job: Job, payload: EventData, step: str) -> None:
+    async def publish(self, job: Job, payload: EventData, step: str, *, transient: bool = False) -> None:
         """Publish one event. Raises `PublishFailed` (for those who must know, such as the callback route)."""
-        event = Event.of(job.id, payload, source=self._service, step=step, traceparent=job.traceparent)
-        await self._bus.publish(event)
+        above = tracing.continued(job.traceparent)
+        with tracing.span(f"publish {payload.name}", "producer", above, sora__job=job.id) as step_of_trace:
+            event = Event.of(job.id, payload, source=self._service, step=step, traceparent=step_of_trace.traceparent)
+            await self._bus.publish(event, transient=transient)
 
-    async def emit(self, job: Job, payload: EventData, step: str) -> bool:
-        """Publish one event; return False if the broker did not confirm it (the reconciler will repeat it)."""
+    async def emit(self, job: Job, payload: EventData, step: str, *, transient: bool = False) -> bool:
+        """Publish one event; return False if the broker did not confirm it (the reconciler will repeat it).
+
+        A `transient` one is only for those who listen just now: it may get lost, and nobody repeats it.
+        """
         try:
-            await self.publish(job, payload, step)
+            await self.publish(job, payload, step, transient=transient)
         except PublishFailed as failed:
             log.warning("event not published now", event_name=payload.name, job=job.id, problem=str(failed))
             return False
@@ -50,5 +55,6 @@ class Emitter:
         code = job.failure.code if job.failure is not None else "none"
         outcome = str(job.status)
         metrics.JOBS_ENDED.labels(outcome, code).inc()
-        metrics.JOB_DURATION.labels(outcome).observe(((job.finished_at or job.created_at) - job.created_at) / 1000)
+        lasted_s = ((job.finished_at or job.created_at) - job.created_at) / 1000
+        metrics.JOB_DURATION.labels(outcome).observe(lasted_s, tracing.exemplar(job.traceparent))
         await self.announce(job)

@@ -29,6 +29,10 @@ class EventName(StrEnum):
     JOB_UPLOADING = "job.uploading"
     JOB_COMPLETED = "job.completed"
     JOB_FAILED = "job.failed"
+    JOB_CANCELLED = "job.cancelled"
+    JOB_REVIEW = "job.review"
+    JOB_PROGRESS = "job.progress"
+    WEBHOOK_DUE = "webhook.due"
 
 
 class EventData(BaseModel):
@@ -111,6 +115,44 @@ class JobFailed(EventData):
     message: str
 
 
+class JobCancelled(EventData):
+    """Somebody stopped the job: nothing more is ordered, and no film is delivered."""
+
+    name: ClassVar = EventName.JOB_CANCELLED
+
+
+class JobReview(EventData):
+    """All clips are home and wait for a person's approval."""
+
+    name: ClassVar = EventName.JOB_REVIEW
+
+
+class JobProgress(EventData):
+    """How far a step is, for live pages: transient, may be lost, and nobody may depend on it.
+
+    Attributes:
+        percent: of the whole job, 0 to 100.
+        eta_s: seconds until the step is done, if that can be told.
+    """
+
+    name: ClassVar = EventName.JOB_PROGRESS
+    percent: float
+    stage: str
+    message: str
+    eta_s: float | None = Field(default=None, alias="etaSeconds")
+
+
+class WebhookDue(EventData):
+    """Something that happened to the job is to be told to the user's system.
+
+    Attributes:
+        webhook: id of the event in the job's log of webhooks.
+    """
+
+    name: ClassVar = EventName.WEBHOOK_DUE
+    webhook: str
+
+
 PAYLOADS: dict[EventName, type[EventData]] = {
     payload.name: payload
     for payload in (
@@ -124,6 +166,10 @@ PAYLOADS: dict[EventName, type[EventData]] = {
         JobUploading,
         JobCompleted,
         JobFailed,
+        JobCancelled,
+        JobReview,
+        JobProgress,
+        WebhookDue,
     )
 }
 

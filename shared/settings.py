@@ -5,7 +5,9 @@ malformed value fails at start with the variable's name; secrets are `SecretStr`
 broker, store and artifacts are read further by their adapters, which name the variable likewise.
 """
 
+import base64
 import ipaddress
+import json
 import secrets
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -14,14 +16,27 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from shared.artifacts.s3_access import S3Access
 from shared.errors import ConfigurationError
+from shared.job.mirror import NAMES
 from shared.job.policy import AmbiguousPolicy, Policy
+from shared.limits import KeyLimits, parse_api_key, read_key_limits
 
 DEFAULT_MODELS = "sora-2-text-to-video,kling/v3-turbo-text-to-video,wan/2-7-text-to-video"
 
 
 def _split(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _status_map(value: Any) -> Any:
+    """Read `Completed=Done, Failed=Broken` (or a JSON object)."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("{"):
+        return json.loads(value)
+    pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+    return {ours.strip(): theirs.strip() for ours, _, theirs in pairs}
 
 
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
@@ -51,16 +66,28 @@ class Settings(BaseSettings):
     airtable_table_name: str = "Video Generation"
     airtable_endpoint_url: str = "https://api.airtable.com"
     airtable_content_url: str | None = None
+    airtable_status_map: Annotated[dict[str, str], NoDecode, BeforeValidator(_status_map)] = Field(default_factory=dict)
     airtable_requests_per_s: int = Field(default=4, ge=1)
+    airtable_trigger: Literal["off", "webhook", "poll"] = "off"
+    airtable_trigger_view: str | None = None
+    airtable_trigger_poll_s: int = Field(default=3_600, ge=1)
+    airtable_approval_poll_s: int = Field(default=60, ge=0)
 
     rabbitmq_url: SecretStr | None = None
     redis_url: SecretStr | None = None
     upstash_redis_rest_url: str | None = None
     upstash_redis_rest_token: SecretStr | None = None
     artifacts_url: str | None = None
+    aws_access_key_id: str | None = None
+    aws_secret_access_key: SecretStr | None = None
+    aws_session_token: SecretStr | None = None
+    aws_region: str | None = None
+    aws_endpoint_url: str | None = None
+    media_redirect: bool = False
     data_dir: Path = Path("data")
 
     job_timeout: int = Field(default=600_000, ge=1_000)
+    review_timeout: int = Field(default=604_800, ge=60)
     job_ttl: int = Field(default=86_400, ge=1)
     max_attempts: int = Field(default=3, ge=1, le=20)
     ambiguous_policy: AmbiguousPolicy = AmbiguousPolicy.WAIT
@@ -70,14 +97,27 @@ class Settings(BaseSettings):
     nudge_after_ms: int = Field(default=5_000, ge=100)
     reconcile_every_ms: int = Field(default=1_000, ge=50)
     max_clips: int = Field(default=100, ge=1, le=1000)
+    live_connections: int = Field(default=500, ge=0)
 
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)] = ()
+    key_limits: Annotated[dict[str, KeyLimits], NoDecode, BeforeValidator(read_key_limits)] = Field(
+        default_factory=dict
+    )
+    rate_limit_per_minute: int | None = Field(default=None, ge=1)
+    max_unfinished_jobs: int | None = Field(default=None, ge=1)
+    max_credits_per_job: float | None = Field(default=None, gt=0)
+    max_clips_per_day: int | None = Field(default=None, ge=1)
+    max_credits_per_day: float | None = Field(default=None, gt=0)
+    assumed_clip_credits: float = Field(default=60, ge=0)
     secret_key: SecretStr | None = None
+    webhook_secret: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)] = ()
     fetch_allowed_hosts: Words = ()
     max_clip_bytes: int = Field(default=1_000_000_000, ge=1)
     max_clip_seconds: float = Field(default=600, gt=0)
     stitch_timeout: int = Field(default=1_200_000, ge=1_000)
 
+    otel_exporter_otlp_endpoint: str | None = None
+    grafana_url: str | None = None
     metrics_port: int = Field(default=9090, ge=0, le=65535)
     drain_s: float = Field(default=25, ge=0)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -94,9 +134,24 @@ class Settings(BaseSettings):
     def _whole_pairs(self) -> Self:
         if (self.upstash_redis_rest_url is None) != (self.upstash_redis_rest_token is None):
             raise ValueError("UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN belong together; one is missing")
+        if (self.aws_access_key_id is None) != (self.aws_secret_access_key is None):
+            raise ValueError("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY belong together; one is missing")
         return self
 
-    @field_validator("public_url", "sora_api_base_url", "airtable_endpoint_url", "airtable_content_url", mode="after")
+    @model_validator(mode="after")
+    def _limits_of_known_keys(self) -> Self:
+        known = {parse_api_key(key.get_secret_value()).name for key in self.api_keys}
+        unknown = sorted(self.key_limits.keys() - known)
+        if unknown:
+            raise ValueError(f"KEY_LIMITS names keys that API_KEYS does not: {', '.join(unknown)}")
+        return self
+
+    @field_validator(
+        *("public_url", "sora_api_base_url", "airtable_endpoint_url", "airtable_content_url", "aws_endpoint_url"),
+        "otel_exporter_otlp_endpoint",
+        "grafana_url",
+        mode="after",
+    )
     @classmethod
     def _http_url(cls, value: str | None) -> str | None:
         if value is None:
@@ -107,7 +162,24 @@ class Settings(BaseSettings):
             )
         return value.rstrip("/")
 
-    @field_validator("log_level", "log_format", "ambiguous_policy", mode="before")
+    @field_validator("airtable_status_map", mode="after")
+    @classmethod
+    def _known_statuses(cls, value: dict[str, str]) -> dict[str, str]:
+        known = sorted(set(NAMES.values()))
+        strange = sorted(set(value) - set(known))
+        if strange or not all(value.values()):
+            raise ValueError(f"must be pairs like Completed=Done, comma-separated, of {', '.join(known)}")
+        return value
+
+    @field_validator("webhook_secret", mode="after")
+    @classmethod
+    def _webhook_secrets(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        for secret in value:
+            if not _is_webhook_secret(secret.get_secret_value()):
+                raise ValueError("must be whsec_ and the base64 of 24 to 64 random bytes; several comma-separated")
+        return value
+
+    @field_validator("log_level", "log_format", "ambiguous_policy", "airtable_trigger", mode="before")
     @classmethod
     def _lower(cls, value: Any) -> Any:
         return value.lower() if isinstance(value, str) else value
@@ -143,12 +215,24 @@ class Settings(BaseSettings):
         """`ARTIFACTS_URL`, or a folder below `DATA_DIR`."""
         return self.artifacts_url or (self.data_dir.resolve() / "artifacts").as_uri()
 
+    @property
+    def s3_access(self) -> S3Access:
+        """How S3 is reached, if `ARTIFACTS_URL` leads there."""
+        return S3Access(
+            endpoint_url=self.aws_endpoint_url,
+            region=self.aws_region,
+            access_key_id=self.aws_access_key_id,
+            secret_access_key=self.aws_secret_access_key,
+            session_token=self.aws_session_token,
+        )
+
     def policy(self) -> Policy:
         """Return the numbers by which jobs are driven."""
         expected = self.callbacks_can_arrive
         poll = self.poll_after_ms or (15_000 if expected else 3_000)
         return Policy(
             job_timeout_ms=self.job_timeout,
+            review_timeout_ms=self.review_timeout * 1000,
             job_ttl_ms=self.job_ttl * 1000,
             lease_ms=self.lease_ms,
             nudge_after_ms=self.nudge_after_ms,
@@ -193,6 +277,15 @@ def _kept_key(path: Path) -> str:
     draft.write_text(key, encoding="ascii")
     draft.replace(path)
     return key
+
+
+def _is_webhook_secret(text: str) -> bool:
+    """Whether `text` is a symmetric secret as Standard Webhooks writes them."""
+    prefix, _, encoded = text.partition("_")
+    try:
+        return prefix == "whsec" and 24 <= len(base64.b64decode(encoded, validate=True)) <= 64
+    except ValueError:
+        return False
 
 
 def _is_base_url(url: str) -> bool:

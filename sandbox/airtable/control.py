@@ -3,6 +3,7 @@
 GET    /__twin__/state                  records, history, requests, faults, settings
 GET    /__twin__/records/{rec}          one record: fields, every write applied, every attachment ever attached
 POST   /__twin__/seed                   {"records": [{"id"?, "fields"}], "count"?, "clear"?}: write records directly
+POST   /__twin__/edit                   {"id", "fields"}: change a record as a person does; wakes webhooks
 POST   /__twin__/fields                 {"add": [{"name","type","options"?}], "remove": [..], "rename": {..},
                                         "options": {"Status": ["Queued", ..]}}: change the table's columns
 GET    /__twin__/requests               every API request: time, route, path, faults, status
@@ -52,6 +53,7 @@ def control_routes(twin: AirtableTwin) -> list[Route]:
         Route("/__twin__/state", control.state, methods=["GET"]),
         Route("/__twin__/records/{id}", control.record, methods=["GET"]),
         Route("/__twin__/seed", refuse_bad_values(control.seed), methods=["POST"]),
+        Route("/__twin__/edit", refuse_bad_values(control.edit), methods=["POST"]),
         Route("/__twin__/fields", refuse_bad_values(control.fields), methods=["POST"]),
         Route("/__twin__/requests", control.requests, methods=["GET"]),
         Route("/__twin__/settings", refuse_bad_values(control.settings), methods=["POST"]),
@@ -133,6 +135,18 @@ class _Control:
             raise ValueError(str(error)) from error
         table.history.pop(record_id, None)  # a seeded record starts without history
         return record_id
+
+    async def edit(self, request: Request) -> Response:
+        body, table = await body_of(request), self._table
+        record_id = str(body.get("id"))
+        if record_id not in table.records:
+            return bad_request("no such record", 404)
+        try:
+            self._twin.store.apply(table, [Change(record_id, dict(body.get("fields") or {}))], How(typecast=True))
+        except AirtableError as error:
+            raise ValueError(str(error)) from error
+        self._twin.webhooks.notify(table, "client")
+        return JSONResponse(self._record_view(table, record_id))
 
     async def fields(self, request: Request) -> Response:
         body, table = await body_of(request), self._table

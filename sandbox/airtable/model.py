@@ -176,7 +176,18 @@ def select_options(names: Iterable[str]) -> dict[str, Any]:
     }
 
 
-STATUSES = ("Queued", "Generating", "Processing", "Stitching", "Uploading", "Completed", "Failed")
+STATUSES = (
+    "Queued",
+    "Generating",
+    "Review",
+    "Approved",
+    "Processing",
+    "Stitching",
+    "Uploading",
+    "Completed",
+    "Failed",
+    "Cancelled",
+)
 
 _EXAMPLES: tuple[dict[str, Any], ...] = (
     {

@@ -157,10 +157,15 @@ class Webhooks:
 
     # --- what happens -------------------------------------------------------------------------------------------
 
-    def notify(self, table: Table) -> None:
-        """Look at what was written to a table since the last time, and ping who wants to know."""
+    def notify(self, table: Table, source: str = "publicApi") -> None:
+        """Look at what was written to a table since the last time, and ping who wants to know.
+
+        Args:
+            table: the table.
+            source: who wrote: `publicApi`, or `client` for a person.
+        """
         for hook in self._hooks.values():
-            changes = self._changes(hook, table)
+            changes = self._changes(hook, table, source)
             if not changes or hook.expires_ms < now_ms():
                 continue
             hook.payloads.append(
@@ -168,7 +173,7 @@ class Webhooks:
                     "timestamp": iso_time(now_ms()),
                     "baseTransactionNumber": len(hook.payloads) + 1,
                     "payloadFormat": "v0",
-                    "actionMetadata": {"source": "publicApi", "sourceMetadata": {}},
+                    "actionMetadata": {"source": source, "sourceMetadata": {}},
                     "changedTablesById": {table.id: changes},
                 }
             )
@@ -177,16 +182,16 @@ class Webhooks:
                 self._pings.add(ping)
                 ping.add_done_callback(self._pings.discard)
 
-    def _changes(self, hook: Webhook, table: Table) -> dict[str, Any]:
+    def _changes(self, hook: Webhook, table: Table, source: str) -> dict[str, Any]:
         scope = hook.filters.get("recordChangeScope", table.id)
         watched = hook.filters.get("watchDataInFieldIds")
-        sources = hook.filters.get("fromSources", ["publicApi"])
+        sources = hook.filters.get("fromSources", [source])
         changed: dict[str, dict[str, Any]] = {}
         created: dict[str, dict[str, Any]] = {}
         for record_id, writes in table.history.items():
             new = writes[hook.seen.get(record_id, 0) :]
             hook.seen[record_id] = len(writes)
-            if scope != table.id or "publicApi" not in sources:
+            if scope != table.id or source not in sources:
                 continue
             for write in new:
                 column = table.field_named(write.field)

@@ -2,10 +2,11 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from functools import partial
 
 import structlog
 
-from services.gateway.bootstrap import build_app
+from services.gateway.bootstrap import build_app, end_streams
 from shared.entrypoint import exit_misconfigured
 from shared.errors import ConfigurationError
 from shared.http_server import make_server
@@ -19,7 +20,9 @@ log = structlog.get_logger(__name__)
 async def _run(settings: Settings) -> None:
     async with open_parts(settings, "gateway", distributed=True) as parts, AsyncExitStack() as stack:
         app = await build_app(parts, stack)
-        server = make_server(app, settings.host, settings.port, grace_s=settings.drain_s)
+        server = make_server(
+            app, settings.host, settings.port, grace_s=settings.drain_s, stopping=partial(end_streams, app)
+        )
         serving = asyncio.create_task(server.run_until_cancelled())
         working = asyncio.create_task(work(parts, (), ()))
         try:

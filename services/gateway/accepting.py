@@ -1,147 +1,153 @@
-"""Accepting a job: stored first, announced second, answered third. The provider is never waited for."""
+"""Accepting a job: claimed, stored, announced, answered, in this order. The provider is never waited for."""
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 
 import structlog
 
-from services.gateway.bodies import usable_prompt
+from services.gateway.addresses import Addresses
+from services.gateway.bodies import CreateJob
+from services.gateway.budgets import Budgets
+from services.gateway.caller import Caller
+from services.gateway.claims import Claims, Idempotency
 from services.gateway.errors import ApiError
-from shared import metrics
-from shared.airtable.errors import (
-    AirtableAuth,
-    AirtableError,
-    AirtableForbidden,
-    BadRecord,
-    QuotaExhausted,
-    RecordNotFound,
-    TableNotFound,
-)
-from shared.airtable.fields import aspect_ratio_of, prompts_of
-from shared.airtable.protocol import Record, Records
+from services.gateway.estimating import Estimate, Market, estimate
+from services.gateway.records import RecordReader
+from services.gateway.wishes import artifacts_of, job_wish, refuse, urls_of
+from shared import metrics, tracing
 from shared.bus.protocol import Bus
 from shared.context import Context
-from shared.errors import PublishFailed
-from shared.job.create import ClipWish, new_job, new_job_id, new_task_id
-from shared.job.model import AspectRatio, Job
+from shared.errors import JobExists, PublishFailed
+from shared.job.create import JobWish, new_job, new_task_id
+from shared.job.model import ClipRole, Job
+from shared.models.marks import DOWN
 
 log = structlog.get_logger(__name__)
 
-READ_TIMEOUT_S = 8.0
-"""An Airtable automation gives up on a request after about 12 s."""
-CHECK_TIMEOUT_S = 2.0
+
+@dataclass(frozen=True)
+class Order:
+    """A request for a job.
+
+    Attributes:
+        wish: finds out what is asked for; called only if a job has to be made. Raises `ApiError`.
+        endpoint: for metrics.
+        idempotency: makes a repetition of the request find the same job.
+        record_id: makes every request find the job that is being made for this record.
+        force: makes another one for the record all the same.
+    """
+
+    wish: Callable[[], Awaitable[JobWish]]
+    endpoint: str
+    caller: Caller
+    idempotency: Idempotency | None = None
+    record_id: str | None = None
+    force: bool = False
+    traceparent: str | None = None
 
 
 class Accepting:
     """Makes jobs out of requests."""
 
-    def __init__(self, context: Context, bus: Bus, records: Records | None, *, max_clips: int) -> None:
+    def __init__(
+        self,
+        context: Context,
+        bus: Bus,
+        *,
+        records: RecordReader,
+        addresses: Addresses,
+        budgets: Budgets,
+        market: Market,
+        max_clips: int,
+    ) -> None:
         self._context = context
         self._bus = bus
-        self._records = records
+        self._claims = Claims(context.store, context.clock)
+        self._market = market
         self._max_clips = max_clips
+        self.records = records
+        self.addresses = addresses
+        self.budgets = budgets
 
-    async def accept(
-        self,
-        wishes: Sequence[ClipWish],
-        *,
-        endpoint: str,
-        aspect_ratio: AspectRatio,
-        record_id: str | None,
-        traceparent: str | None,
-    ) -> Job:
-        """Store a job and announce it.
+    async def accept(self, order: Order) -> Job:
+        """Store a job and announce it, or return the one that is made already for the same request or record.
 
         Raises:
-            ApiError: too many clips, no such record.
-            DependencyDown: store or broker do not answer; nothing was stored that will not be done.
+            ApiError: it cannot be done, or may not be; nothing was stored.
+            DependencyDown: store or broker do not answer; with an idempotency key, repeating is safe.
         """
-        if len(wishes) > self._max_clips:
-            raise ApiError(
-                400, "too_many_clips", f"clips: {len(wishes)} were given; at most {self._max_clips} are allowed"
-            )
         if not self._bus.connected:
             raise PublishFailed("there is no connection to the broker")
-        now = self._context.clock()
-        job = new_job(
-            new_job_id(now),
-            [new_task_id() for _ in wishes],
-            wishes,
-            now,
-            aspect_ratio=aspect_ratio,
-            record_id=record_id,
-            traceparent=traceparent,
-        )
-        job = await self._context.store.create(job)
-        metrics.JOBS_ACCEPTED.labels(endpoint).inc()
-        log.info("job accepted", job=job.id, clips=len(job.clips), record=record_id)
-        await self._context.emitter.announce(job)
+        job_id = self._claims.new_id()
+        for_key = for_record = None
+        if order.idempotency is not None:
+            for_key = await self._claims.for_key(order.idempotency, job_id)
+            job_id = for_key.job_id
+            if for_key.job is not None:
+                return for_key.job
+        try:
+            if order.record_id is not None:
+                for_record = await self._claims.for_record(order.record_id, job_id, force=order.force)
+                job_id = for_record.job_id
+            job = for_record.job if for_record is not None else None
+            if job is None:
+                job = await self._make(job_id, order)
+        except ApiError:
+            await self._claims.drop(for_record, for_key)
+            raise
+        if for_key is not None and order.idempotency is not None:
+            await self._claims.move(for_key, order.idempotency, job.id)
         return job
 
-    async def check_record(self, record_id: str) -> None:
-        """Refuse a record that does not exist before money is spent on its film.
-
-        Airtable being slow or down is no reason to refuse: the film can be delivered later.
+    async def wish_of(self, body: CreateJob, caller: Caller) -> JobWish:
+        """Return what the full form asks for, once everything in it that can be checked is.
 
         Raises:
-            ApiError: there is no such record, or no way to write to it.
+            ApiError: something in it cannot be done.
         """
-        try:
-            async with asyncio.timeout(CHECK_TIMEOUT_S):
-                await self._configured().get(record_id)
-        except TimeoutError:
-            log.info("record not checked in time", record=record_id)
-        except AirtableError as error:
-            refusal = _refusal(error)
-            if refusal.status == 503:
-                log.info("record not checked", record=record_id, problem=str(error))
-                return
-            raise refusal from error
+        wish = job_wish(body, caller.name)
+        self.check_clips(wish)
+        refuse(await self.addresses.problems(urls_of(body)))
+        for field, key in artifacts_of(body):
+            if await self._context.artifacts.stat(key) is None:
+                refuse([(field, f"there is no {key} (any more)")])
+        if body.record_id is not None:
+            await self.records.check(body.record_id)
+        return wish
 
-    async def read_record(self, record_id: str, aspect_ratio: AspectRatio | None) -> tuple[list[ClipWish], AspectRatio]:
-        """Return what a record asks for.
+    def check_clips(self, wish: JobWish) -> None:
+        """Refuse a film of too many clips.
 
         Raises:
-            ApiError: no such record, no prompts in it or one that cannot be used, or Airtable does not answer.
+            ApiError: 400.
         """
+        count = sum(clip.role is ClipRole.CLIP for clip in wish.clips)
+        if count > self._max_clips:
+            raise ApiError(400, "too_many_clips", f"clips: {count} were given; at most {self._max_clips} are allowed")
+
+    async def estimate(self, wish: JobWish) -> Estimate:
+        """Return what a job would come to, as the models stand at this moment."""
+        marks = await self._context.store.marks(DOWN)
+        down = frozenset(key.removeprefix(DOWN) for key in marks)
+        return estimate(wish, replace(self._market, down=down))
+
+    async def _make(self, job_id: str, order: Order) -> Job:
+        wish = await order.wish()
+        self.check_clips(wish)
+        found = estimate(wish, self._market)
+        refuse(found.problems)
+        await self.budgets.enter_queue()
         try:
-            async with asyncio.timeout(READ_TIMEOUT_S):
-                record: Record = await self._configured().get(record_id)
-            wishes = [_wish(number, prompt) for number, prompt in enumerate(prompts_of(record.fields), start=1)]
-            return wishes, aspect_ratio or aspect_ratio_of(record.fields) or AspectRatio.LANDSCAPE
-        except TimeoutError:
-            raise _unavailable("Airtable did not answer in time") from None
-        except AirtableError as error:
-            raise _refusal(error) from error
-
-    def _configured(self) -> Records:
-        if self._records is None:
-            raise ApiError(
-                400,
-                "airtable_not_configured",
-                "recordId: this installation has no Airtable base (AIRTABLE_API_KEY and AIRTABLE_BASE_ID are not set)",
-            )
-        return self._records
-
-
-def _wish(number: int, prompt: str) -> ClipWish:
-    """Return the wish for a clip of a record, whose prompts are held to the same rules as those of a request."""
-    try:
-        return ClipWish(usable_prompt(prompt))
-    except ValueError as error:
-        raise ApiError(400, "invalid_prompt", f"the record's prompt for clip {number} {error}") from error
-
-
-def _unavailable(message: str) -> ApiError:
-    return ApiError(503, "airtable_unavailable", message, headers={"Retry-After": "30"})
-
-
-def _refusal(error: AirtableError) -> ApiError:
-    """Return the answer to a request that Airtable makes impossible."""
-    if isinstance(error, RecordNotFound):
-        return ApiError(404, "record_not_found", str(error))
-    if isinstance(error, BadRecord):
-        return ApiError(400, error.code, str(error))
-    if isinstance(error, AirtableAuth | AirtableForbidden | TableNotFound | QuotaExhausted):
-        return ApiError(502, error.code, str(error))
-    return _unavailable(str(error))
+            await self.budgets.reserve(job_id, order.caller, found.cost)
+            now = self._context.clock()
+            task_ids = [new_task_id() for _ in wish.clips]
+            traceparent = tracing.current() or order.traceparent
+            job = await self._context.store.create(new_job(job_id, task_ids, wish, now, traceparent=traceparent))
+        except JobExists:  # somebody with the same claim was quicker
+            return await self._context.store.get(job_id)
+        finally:
+            self.budgets.leave_queue()
+        metrics.JOBS_ACCEPTED.labels(order.endpoint).inc()
+        log.info("job accepted", job=job.id, clips=len(job.shots), record=job.record_id, key=job.key_name)
+        await self._context.emitter.announce(job)
+        return job

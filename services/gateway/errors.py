@@ -1,6 +1,6 @@
 """Errors as HTTP answers: one shape, `{"success": false, "error": "…", "code": "…"}`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -8,9 +8,11 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
-from shared.errors import DependencyDown, JobNotFound
+from shared.errors import DependencyDown, JobNotFound, Refused
 
 log = structlog.get_logger(__name__)
 
@@ -75,20 +77,25 @@ def install_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def _bad_input(_request: Request, error: RequestValidationError) -> JSONResponse:
-        details = [_detail(item) for item in error.errors()[:MAX_DETAILS]]
-        first = details[0]
-        message = f"{first['field']}: {first['message']}" if first["field"] else first["message"]
-        return error_response(400, "invalid_request", message, details=details)
+        invalid = invalid_request(error.errors())
+        return error_response(invalid.status, invalid.code, invalid.message, details=invalid.details)
 
     @app.exception_handler(HTTPException)
-    async def _http(_request: Request, error: HTTPException) -> JSONResponse:
+    async def _http(request: Request, error: HTTPException) -> JSONResponse:
         phrase = HTTPStatus(error.status_code).phrase
         code = phrase.lower().replace(" ", "_").replace("-", "_")
-        return error_response(error.status_code, code, str(error.detail) or phrase, headers=error.headers)
+        headers = error.headers
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers = {**(headers or {}), "Allow": ", ".join(_allowed_methods(app, request))}
+        return error_response(error.status_code, code, str(error.detail) or phrase, headers=headers)
 
     @app.exception_handler(JobNotFound)
     async def _no_job(_request: Request, error: JobNotFound) -> JSONResponse:
         return error_response(404, "job_not_found", f"Job not found: {error.job_id}")
+
+    @app.exception_handler(Refused)
+    async def _refused(_request: Request, error: Refused) -> JSONResponse:
+        return error_response(409, error.reason, f"Not possible now: {error}")
 
     @app.exception_handler(DependencyDown)
     async def _down(request: Request, error: DependencyDown) -> JSONResponse:
@@ -99,6 +106,23 @@ def install_error_handlers(app: FastAPI) -> None:
     async def _unexpected(request: Request, error: Exception) -> JSONResponse:
         log.error("request failed unexpectedly", path=request.url.path, exc_info=error)
         return error_response(500, "internal", "Internal error; the log has the details")
+
+
+def _allowed_methods(app: FastAPI, request: Request) -> list[str]:
+    """Return what this path takes: all its routes together, where Starlette names those of the first one."""
+    found: set[str] = set()
+    for route in iter_route_contexts(app.routes):
+        if route.path is not None and compile_path(route.path)[0].match(request.scope["path"]):
+            found |= route.methods or set()
+    return sorted(found)
+
+
+def invalid_request(errors: Sequence[Any]) -> ApiError:
+    """Return pydantic's errors in words a caller understands."""
+    details = [_detail(item) for item in errors[:MAX_DETAILS]]
+    first = details[0]
+    message = f"{first['field']}: {first['message']}" if first["field"] else first["message"]
+    return ApiError(400, "invalid_request", message, details=details)
 
 
 def _detail(item: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,22 +1,31 @@
-"""What happens to every request before a route sees it: size and charset checks, metrics. Pure ASGI."""
+"""What happens to every request before a route sees it: size and charset checks, metrics, traces. Pure ASGI."""
 
 import asyncio
 from time import perf_counter
+from typing import Any
 
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.gateway.errors import error_response
-from shared import metrics
+from shared import metrics, tracing
 
 MAX_BODY_BYTES = 1024 * 1024
 MAX_CALLBACK_BYTES = 256 * 1024
+MAX_BATCH_BYTES = 16 * 1024 * 1024
 DISCARD_BYTES = 16 * 1024 * 1024
 DISCARD_S = 5.0
 CALLBACK_PATH = "/api/callback/sora"
+BATCH_PATH = "/api/jobs:batch"
+BODY_LIMITS = {CALLBACK_PATH: MAX_CALLBACK_BYTES, BATCH_PATH: MAX_BATCH_BYTES}
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 """Those that metrics name: a stranger may send any word, and every label value is kept for ever."""
+
+UNTRACED = frozenset({"/metrics", "/healthz", "/readyz", "/api/health"})
+ENDLESS = "/events"
+"""The route of streams, which last as long as somebody looks: no time to answer."""
 
 
 class BodyGuard:
@@ -31,7 +40,7 @@ class BodyGuard:
             await self._app(scope, receive, send)
             return
         request = Request(scope, receive)
-        limit = MAX_CALLBACK_BYTES if scope["path"] == CALLBACK_PATH else MAX_BODY_BYTES
+        limit = BODY_LIMITS.get(scope["path"], MAX_BODY_BYTES)
         refusal = _refused_by_headers(request, limit)
         body, more = bytearray(), True
         while refusal is None and more:
@@ -105,8 +114,8 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return again
 
 
-class HttpMetrics:
-    """Counts and times requests by route (never by path: paths hold ids)."""
+class AnswerHeaders:
+    """Adds what routes have put into `request.state.answer_headers`, to errors and streams too."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -116,6 +125,41 @@ class HttpMetrics:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        state: dict[str, Any] = scope.setdefault("state", {})
+
+        async def add(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                added = state.get("answer_headers", {}).items()
+                raw = [(name.lower().encode(), value.encode()) for name, value in added]
+                message = {**message, "headers": [*message.get("headers", ()), *raw]}
+            await send(message)
+
+        await self._app(scope, receive, add)
+
+
+class HttpMetrics:
+    """Counts, times and traces requests by route (never by path: paths hold ids)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if scope["path"] in UNTRACED:
+            await self._measured(scope, receive, send)
+            return
+        method = _method(scope)
+        with tracing.span(method, "server", Headers(scope=scope).get("traceparent")) as span:
+            try:
+                await self._measured(scope, receive, send)
+            finally:
+                route = _route(scope)
+                span.note(f"{method} {route}", http__request__method=method, http__route=route)
+
+    async def _measured(self, scope: Scope, receive: Receive, send: Send) -> None:
         started, status = perf_counter(), 500
 
         async def note(message: Message) -> None:
@@ -127,7 +171,16 @@ class HttpMetrics:
         try:
             await self._app(scope, receive, note)
         finally:
-            route = getattr(scope.get("route"), "path", "unmatched")
-            method = scope["method"] if scope["method"] in METHODS else "other"
+            method, route = _method(scope), _route(scope)
             metrics.HTTP_REQUESTS.labels(method, route, str(status)).inc()
-            metrics.HTTP_DURATION.labels(method, route).observe(perf_counter() - started)
+            if not route.endswith(ENDLESS):
+                metrics.HTTP_DURATION.labels(method, route).observe(perf_counter() - started, tracing.exemplar())
+
+
+def _method(scope: Scope) -> str:
+    return scope["method"] if scope["method"] in METHODS else "other"
+
+
+def _route(scope: Scope) -> str:
+    path: str = getattr(scope.get("route"), "path", "unmatched")
+    return path

@@ -5,6 +5,7 @@ from typing import Any
 import structlog
 from fastapi import APIRouter, Request
 
+from services.gateway import answers
 from services.gateway.errors import ApiError, unavailable
 from services.gateway.state import State
 from shared.callbacks import SignatureCheck, check_signature, parse_callback, read_json
@@ -16,7 +17,13 @@ router = APIRouter(tags=["callbacks"])
 log = structlog.get_logger(__name__)
 
 
-@router.post("/api/callback/sora", operation_id="soraCallback", response_model=None)
+@router.post(
+    "/api/callback/sora",
+    operation_id="soraCallback",
+    response_model=None,
+    responses=answers.CALLED_BACK,
+    openapi_extra=answers.CALLBACK_BODY,
+)
 async def sora_callback(request: Request, state: State, t: str = "") -> Any:
     """Receive a kie.ai callback. `t` is the signed token that we put into the callback's address."""
     try:

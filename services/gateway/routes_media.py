@@ -4,8 +4,9 @@ import re
 from dataclasses import dataclass
 
 from fastapi import APIRouter, Request
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import RedirectResponse, Response, StreamingResponse
 
+from services.gateway import answers
 from services.gateway.errors import ApiError
 from services.gateway.state import State
 from shared.tokens import BadToken
@@ -13,6 +14,9 @@ from shared.tokens import BadToken
 router = APIRouter(tags=["media"])
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+DIRECT_LINK_S = 3600
+"""How long the store's own link works: a player that seeks goes back to it without asking us again."""
+
 _TYPES = {".mp4": "video/mp4", ".jpg": "image/jpeg"}
 
 
@@ -61,9 +65,9 @@ def _wanted_range(request: Request, etag: str) -> str | None:
 
 
 @router.head("/media/{token}/{name}", include_in_schema=False, response_model=None)
-@router.get("/media/{token}/{name}", operation_id="getMedia", response_model=None)
+@router.get("/media/{token}/{name}", operation_id="getMedia", response_model=None, responses=answers.FILE)
 async def media(token: str, name: str, request: Request, state: State) -> Response:
-    """Serve an artifact, or a part of it."""
+    """Serve an artifact, or a part of it; or lead on to the store, which knows ranges itself."""
     try:
         key = state.signer.read_media_token(token, state.context.clock()).key
     except BadToken as error:
@@ -82,6 +86,10 @@ async def media(token: str, name: str, request: Request, state: State) -> Respon
     }
     if has_it(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
+    if state.redirect_media and request.method == "GET":
+        direct = await state.context.artifacts.direct_url(key, DIRECT_LINK_S)
+        if direct is not None:
+            return RedirectResponse(direct, 307, headers={"Cache-Control": "no-store"})
     try:
         part = parse_range(_wanted_range(request, etag), stat.size_bytes)
     except ValueError as error:

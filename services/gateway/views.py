@@ -2,12 +2,14 @@
 
 from typing import Any
 
-from shared.job.model import Attempt, Clip, ClipStatus, Film, Job, JobStatus
+from shared.job.model import Attempt, Clip, ClipRole, ClipStatus, Film, Job, JobStatus, Webhook
+from shared.job.wishes import FilmWishes
 from shared.media_links import MediaLinks
 
 LINK_TTL_MS = 86_400_000
 
 _WITHOUT_CLIPS = {
+    JobStatus.REVIEW: 80,
     JobStatus.PROCESSING: 80,
     JobStatus.STITCHING: 85,
     JobStatus.UPLOADING: 95,
@@ -17,7 +19,7 @@ _WITHOUT_CLIPS = {
 
 def accepted_view(job: Job, base_url: str) -> dict[str, Any]:
     """Return the `data` of a 202 answer."""
-    tasks = {f"taskId{clip.number}": clip.task_id for clip in job.clips}
+    tasks = {f"taskId{clip.number}": clip.task_id for clip in job.shots}
     return {"jobId": job.id, **tasks, "statusUrl": f"{base_url}/api/job/{job.id}"}
 
 
@@ -33,23 +35,23 @@ def job_view(job: Job, links: MediaLinks) -> dict[str, Any]:
     }
     if job.record_id is not None:
         view["recordId"] = job.record_id
-    for clip in job.clips:
+    for clip in job.shots:
         settled = clip.status in (ClipStatus.READY, ClipStatus.FAILED)
         view[f"video{clip.number}Status"] = clip.status if settled else ClipStatus.PENDING
         if clip.artifact is not None:
             view[f"video{clip.number}Url"] = links.url(clip.artifact.key, LINK_TTL_MS)
-    if job.status is JobStatus.COMPLETED:
-        view["completedAt"] = job.finished_at
-    if job.failure is not None:
-        view["error"] = job.failure.message
-        view["failure"] = job.failure.model_dump(exclude_none=True)
-    if job.status is JobStatus.FAILED:
-        view["failedAt"] = job.finished_at
+    view |= _ending_view(job)
     if job.film is not None:
         view |= _film_view(job.film, links)
     if job.delivery is not None:
         view["attachmentId"] = job.delivery.attachment_id
-    view["clips"] = [_clip_view(clip, links) for clip in job.clips]
+    view |= _asked_view(job)
+    view["clips"] = [_clip_view(clip, links) for clip in job.shots]
+    for clip in job.clips:
+        if clip.role is not ClipRole.CLIP:
+            view[clip.role.value] = _clip_view(clip, links)
+    if job.webhooks:
+        view["webhooks"] = [webhook_view(webhook) for webhook in job.webhooks]
     view["timeline"] = [entry.model_dump(exclude_none=True) for entry in job.timeline]
     return view
 
@@ -62,10 +64,12 @@ def job_summary(job: Job) -> dict[str, Any]:
         "createdAt": job.created_at,
         "updatedAt": job.updated_at,
         "progress": progress_percent(job),
-        "title": job.clips[0].prompt[:120],
-        "clips": len(job.clips),
-        "clipsReady": sum(clip.status is ClipStatus.READY for clip in job.clips),
+        "title": next((clip.prompt for clip in job.shots if clip.prompt), "existing films")[:120],
+        "clips": len(job.shots),
+        "clipsReady": sum(clip.status is ClipStatus.READY for clip in job.shots),
     }
+    if job.metadata:
+        summary["metadata"] = job.metadata
     if job.record_id is not None:
         summary["recordId"] = job.record_id
     if job.failure is not None:
@@ -80,7 +84,57 @@ def progress_percent(job: Job) -> int:
     if job.status in _WITHOUT_CLIPS:
         return _WITHOUT_CLIPS[job.status]
     weight = {ClipStatus.READY: 1.0, ClipStatus.GENERATING: 0.3, ClipStatus.SUBMITTING: 0.1}
-    return round(80 * sum(weight.get(clip.status, 0.0) for clip in job.clips) / len(job.clips))
+    return round(80 * sum(weight.get(clip.status, 0.0) for clip in job.shots) / len(job.shots))
+
+
+def _ending_view(job: Job) -> dict[str, Any]:
+    view: dict[str, Any] = {}
+    if job.status is JobStatus.COMPLETED:
+        view["completedAt"] = job.finished_at
+    if job.failure is not None:
+        view["error"] = job.failure.message
+        view["failure"] = job.failure.model_dump(exclude_none=True)
+    if job.status is JobStatus.FAILED:
+        view["failedAt"] = job.finished_at
+    if job.status is JobStatus.CANCELLED:
+        view["cancelledAt"] = job.finished_at
+    if job.approved_at is not None:
+        view["approvedAt"] = job.approved_at
+    return view
+
+
+def _asked_view(job: Job) -> dict[str, Any]:
+    """Return what was asked for, as far as it is not what everybody gets."""
+    view: dict[str, Any] = {"metadata": job.metadata, "priority": job.priority}
+    optional: dict[str, Any] = {
+        "models": list(job.models),
+        "resolution": job.resolution,
+        "keyName": job.key_name,
+        "review": job.review,
+        "fields": job.fields,
+        "retries": job.retries,
+        "webhookUrl": job.webhook_url,
+    }
+    if job.wishes != FilmWishes():
+        optional["wishes"] = job.wishes.model_dump(mode="json")
+    if job.on_clip_failure != "fail":
+        view |= {"onClipFailure": job.on_clip_failure, "minClips": job.min_clips}
+    return view | {name: value for name, value in optional.items() if value}
+
+
+def webhook_view(webhook: Webhook) -> dict[str, Any]:
+    """Return one event and the log of telling it. Not the address: it may hold a secret of the receiver's."""
+    view: dict[str, Any] = {
+        "id": webhook.id,
+        "event": webhook.event,
+        "at": webhook.at,
+        "state": webhook.state,
+        "tried": webhook.tried,
+        "tries": [each.model_dump(exclude_none=True) for each in webhook.tries],
+    }
+    if webhook.clip is not None:
+        view["clip"] = webhook.clip
+    return view
 
 
 def _film_view(film: Film, links: MediaLinks) -> dict[str, Any]:
@@ -88,6 +142,7 @@ def _film_view(film: Film, links: MediaLinks) -> dict[str, Any]:
     if film.poster is not None:
         view["posterUrl"] = links.url(film.poster.key, LINK_TTL_MS)
     view["film"] = {
+        "artifact": film.video.key,
         "sizeBytes": film.video.size_bytes,
         "durationSeconds": film.video.duration_s,
         "width": film.video.width,
@@ -109,12 +164,17 @@ def _clip_view(clip: Clip, links: MediaLinks) -> dict[str, Any]:
     }
     if clip.attempt is not None:
         view["model"] = clip.attempt.model
+    if clip.source is not None:
+        view["source"] = clip.source
+    if clip.takes:
+        view["takes"] = clip.takes
     if clip.duration_s is not None:
         view["requestedDurationSeconds"] = clip.duration_s
     if clip.failure is not None:
         view["error"] = clip.failure.message
     if clip.artifact is not None:
         view["url"] = links.url(clip.artifact.key, LINK_TTL_MS)
+        view["artifact"] = clip.artifact.key
         view["sizeBytes"] = clip.artifact.size_bytes
         view["durationSeconds"] = clip.artifact.duration_s
         view["width"], view["height"] = clip.artifact.width, clip.artifact.height

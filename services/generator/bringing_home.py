@@ -6,18 +6,16 @@ is exclusive. A clip is ready when its bytes are in the artifact store and decod
 
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import structlog
 
-from services.generator.failures import backoff_ms, failed_again_at, failure_of
+from services.generator.failures import backoff_ms, failed_again_at, failure_of, unusable
 from services.generator.file_sink import FileSink
-from services.generator.ordering import BREAKER_MS, DOWN
+from services.generator.ordering import BREAKER_MS
 from services.generator.provider.outcomes import (
     Advice,
     LookFailed,
     LookOutcome,
-    ProviderFault,
     TaskFailed,
     TaskMissing,
     TaskRunning,
@@ -25,45 +23,28 @@ from services.generator.provider.outcomes import (
 )
 from services.generator.provider.protocol import VideoProvider
 from services.generator.reporting import JobWriter
+from services.generator.results import ClipCheck, ClipRejected, Results
 from services.generator.turns import Turns
-from shared import metrics
+from shared import metrics, tracing
 from shared.bus.protocol import Delivery, Retry
 from shared.context import Context
+from shared.errors import Refused
 from shared.events import VideoCallback
-from shared.fetch import Expired, Fetcher, FetchError, TooLarge
+from shared.fetch import FetchError
 from shared.job.clips import attempt_failed, begin_fetch, clip_home, order_taken, polled, release_clip, renew_clip
-from shared.job.model import Artifact, Attempt, Failure, Job, Stage
+from shared.job.files import clip_key
+from shared.job.model import Artifact, Attempt, AttemptState, Clip, Failure, Job
 from shared.leases import holding
+from shared.models.marks import DOWN
+from shared.tidying import delete_unwanted_clip
 from shared.tokens import BadToken, ClipToken, Signer
 from shared.workdir import scratch
 
 log = structlog.get_logger(__name__)
 
 MAX_FETCHES = 5
-MAX_ADDRESSES = 3
 MISSING_IS_NORMAL_MS = 60_000
 """kie.ai may not know a task yet in the first minute of its life."""
-
-
-class ClipRejected(Exception):
-    """The downloaded bytes are not a usable video.
-
-    Attributes:
-        code: stable name of what is wrong.
-        retryable: whether another download may be better (a truncated file), as opposed to a useless result.
-    """
-
-    def __init__(self, code: str, message: str, *, retryable: bool) -> None:
-        super().__init__(message)
-        self.code = code
-        self.retryable = retryable
-
-
-class ClipCheck(Protocol):
-    """Decides whether a local file decodes as video, and measures it. Raises `ClipRejected`."""
-
-    async def __call__(self, path: Path, artifact: Artifact) -> Artifact:
-        """Return the artifact with its duration and size in pixels."""
 
 
 class BringingHome:
@@ -75,7 +56,7 @@ class BringingHome:
         provider: VideoProvider,
         writer: JobWriter,
         signer: Signer,
-        fetcher: Fetcher,
+        results: Results,
         check: ClipCheck,
         turns: Turns,
         work_dir: Path,
@@ -84,7 +65,7 @@ class BringingHome:
         self._provider = provider
         self._writer = writer
         self._signer = signer
-        self._fetcher = fetcher
+        self._results = results
         self._check = check
         self._turns = turns
         self._work_dir = work_dir
@@ -93,18 +74,23 @@ class BringingHome:
         """Ask the provider about the clip's task and act on the answer."""
         notice = VideoCallback.model_validate(delivery.event.data)
         job = await self._context.store.get(delivery.event.subject)
+        # The provider's own request began this message, and knows nothing of the job's trace.
+        with tracing.span("bring clip home", parent=tracing.continued(job.traceparent), sora__clip=notice.clip):
+            await self._go_and_look(job, notice)
+
+    async def _go_and_look(self, job: Job, notice: VideoCallback) -> None:
         clip = job.clip(notice.clip)
         attempt = clip.attempt
-        if attempt is None or attempt.number != notice.attempt or not clip.in_flight:
+        if attempt is None or attempt.number != notice.attempt:
             return
+        if not clip.in_flight and attempt.state is not AttemptState.AMBIGUOUS:
+            return  # a lost order that was given up is welcome if it turns up: it is paid for
         task_id = attempt.task_id or notice.task_id
         if task_id is None:
             return
         if notice.origin == "poll" and clip.poll_at is not None and self._context.clock() < clip.poll_at:
             return  # somebody has asked since this was published
-        await self._turns.take()
-        outcome = await self._provider.look(task_id)
-        metrics.PROVIDER_REQUESTS.labels("look", type(outcome).__name__.lower()).inc()
+        outcome = await self._look(clip, task_id)
         if attempt.task_id is None:
             if isinstance(outcome, TaskMissing | LookFailed):
                 self._ask_again(job, outcome)
@@ -122,6 +108,12 @@ class BringingHome:
             )
             job = await self._writer.write(job, found)
         await self._act(job, notice.clip, attempt.number, task_id, outcome)
+
+    async def _look(self, clip: Clip, task_id: str) -> LookOutcome:
+        if clip.source is not None:
+            return TaskSucceeded(urls=(clip.source,))
+        await self._turns.take()
+        return await self._provider.look(task_id)
 
     def _ask_again(self, job: Job, outcome: TaskMissing | LookFailed) -> None:
         """Keep a callback that cannot be told to be ours yet: it may be the only trace of a paid order.
@@ -158,15 +150,23 @@ class BringingHome:
                 await self._still_running(job, number, attempt_number, "missing")
             case LookFailed(error):
                 log.warning("the provider could not be asked", clip=number, code=error.code, problem=error.message)
-                wait_s = max(error.wait_s, self._context.policy.poll_every_ms / 1000)
-                await self._still_running(job, number, attempt_number, None, after_ms=round(wait_s * 1000))
+                after_ms = round(max(error.wait_s * 1000, self._context.policy.poll_every_ms))
+                problem = failure_of(error, job.clip(number)) if error.advice is Advice.GIVE_UP else None
+                await self._still_running(job, number, attempt_number, None, after_ms=after_ms, problem=problem)
             case TaskFailed():
                 await self._task_failed(job, number, attempt_number, outcome)
             case TaskSucceeded():
                 await self._bring_home(job, number, attempt_number, outcome)
 
     async def _still_running(
-        self, job: Job, number: int, attempt_number: int, state: str | None, *, after_ms: int | None = None
+        self,
+        job: Job,
+        number: int,
+        attempt_number: int,
+        state: str | None,
+        *,
+        after_ms: int | None = None,
+        problem: Failure | None = None,
     ) -> None:
         now = self._context.clock()
         known = job.clip(number).attempt
@@ -180,6 +180,7 @@ class BringingHome:
                 provider_state=shown,
                 next_poll_at=now + (after_ms or self._context.policy.poll_every_ms),
                 now=now,
+                problem=problem,
             ),
         )
 
@@ -214,17 +215,22 @@ class BringingHome:
             raise
         else:
             home = partial(clip_home, number=number, attempt_number=attempt_number, owner=owner, artifact=artifact)
-            job_after = await self._writer.write(job, partial(home, credits_spent=result.credits, now=context.clock()))
+            here = partial(home, credits_spent=result.credits, now=context.clock())
+            try:
+                job_after = await self._writer.write(job, here)
+            except Refused:
+                await delete_unwanted_clip(context, job.id, number, artifact.key)
+                raise
             attempt = job_after.clip(number).attempt
             if result.credits and attempt is not None:
-                metrics.CREDITS_SPENT.labels(attempt.model).inc(result.credits)
+                metrics.CREDITS_SPENT.labels(attempt.provider, attempt.model).inc(result.credits)
             return
         await self._not_home(job, number, attempt_number, owner, result, problem)
 
     async def _fetch(self, job: Job, number: int, owner: str, result: TaskSucceeded) -> Artifact:
         """Download, check and store the clip while holding its lease."""
-        context = self._context
-        key = f"jobs/{job.id}/clip-{number}.mp4"
+        context, clip = self._context, job.clip(number)
+        key = clip_key(job, clip)
         with scratch(self._work_dir, "clip-") as folder:
             async with FileSink(folder / "clip.mp4") as sink:
                 renewed_size = 0
@@ -236,45 +242,11 @@ class BringingHome:
                     await context.store.update(job.id, partial(keep, progress=progress))
 
                 async with holding(renew, lease_ms=context.policy.lease_ms):
-                    await self._download(result, sink)
-                    artifact = await self._check(sink.path, Artifact(key=key, size_bytes=sink.size))
+                    await self._results.bring(clip, result.urls, sink)
+                    artifact = await self._check(sink.path, Artifact(key=key, size_bytes=sink.size), clip.role)
                     await renew()  # a lost lease is noticed before the store is touched
                     await context.artifacts.put_file(key, sink.path)
         return artifact
-
-    async def _download(self, result: TaskSucceeded, sink: FileSink) -> None:
-        """Stream the first of the result's addresses that works into `sink`.
-
-        Raises:
-            FetchError: why the first one did not work, unless a later one may work another time.
-            ClipRejected: as above.
-        """
-        problems: list[FetchError] = []
-        for url in result.urls[:MAX_ADDRESSES]:
-            try:
-                await self._download_one(url, sink)
-                return
-            except FetchError as problem:
-                if problem.retryable or isinstance(problem, TooLarge):
-                    raise
-                problems.append(problem)
-        raise problems[0]
-
-    async def _download_one(self, url: str, sink: FileSink) -> None:
-        """Download from one address; if nothing is there any more, from a fresh one for the same file."""
-        try:
-            await self._fetcher.download(url, sink)
-            return
-        except Expired as error:
-            expired = error
-        try:
-            fresh = await self._provider.fresh_url(url)
-        except ProviderFault as fault:
-            log.info("no fresh address for an expired result", problem=str(fault))
-            if fault.error.advice in (Advice.RETRY, Advice.WAIT):
-                raise ClipRejected(expired.code, f"{expired}; {fault}", retryable=True) from fault
-            raise expired from fault
-        await self._fetcher.download(fresh, sink)
 
     async def _not_home(
         self,
@@ -290,16 +262,17 @@ class BringingHome:
         if problem.retryable and clip.fetches + 1 < MAX_FETCHES:
             await self._release(job, number, owner, again_at=now + backoff_ms(clip.fetches), problem=str(problem))
             return
-        failure = Failure(
-            stage=Stage.GENERATING,
-            code=problem.code,
-            message=f"Video {number} generation failed: its result cannot be used: {problem}",
-            retryable=problem.retryable,
-            clip=number,
+        failed = partial(
+            attempt_failed,
+            number=number,
+            attempt_number=attempt_number,
+            failure=unusable(clip, problem.code, str(problem), retryable=problem.retryable),
+            again_at=None,  # the result is paid for; ordering another one is for a person to decide
+            credits_spent=result.credits,
+            owner=owner,
+            result_waits=problem.retryable and clip.source is None,
         )
-        # The result is paid for; ordering another one is for a person to decide.
-        failed = partial(attempt_failed, number=number, attempt_number=attempt_number, failure=failure, again_at=None)
-        await self._writer.write(job, partial(failed, now=now, credits_spent=result.credits, owner=owner))
+        await self._writer.write(job, partial(failed, now=now))
 
     async def _release(self, job: Job, number: int, owner: str, *, again_at: int, problem: str | None) -> None:
         release = partial(release_clip, number=number, owner=owner, again_at=again_at, problem=problem)

@@ -3,9 +3,9 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from services.generator.provider.models import MODELS, UnsuitableModel, build_input
-from services.generator.provider.outcomes import JsonValue
 from shared.job.model import AspectRatio, Clip, Failure, Stage
+from shared.models.catalogue import MODELS
+from shared.models.profile import JsonValue, UnsuitableModel, build_input
 
 NEXT_MODEL_CODES = frozenset({"model_paused", "model_unknown", "disabled", "invalid_input"})
 """Failure codes after which this clip does not try the same model again."""
@@ -19,21 +19,24 @@ class Choice:
     model_input: Mapping[str, JsonValue]
 
 
-def choose_model(clip: Clip, aspect: AspectRatio, models: Sequence[str], down: Collection[str]) -> Choice | Failure:
+def choose_model(
+    clip: Clip, aspect: AspectRatio, models: Sequence[str], down: Collection[str], *, resolution: str | None = None
+) -> Choice | Failure:
     """Return the first model that is not down, has not turned this clip away and can make it.
 
     Args:
         clip: its `model`, if set, is the only one considered.
-        aspect: the film's shape.
-        models: `VIDEO_MODELS`, in order of preference.
+        aspect: the film's shape; the clip's own goes before it.
+        models: the job's or `VIDEO_MODELS`, in order of preference.
         down: models whose breaker is open.
+        resolution: the picture size to ask for, if any.
 
     Returns:
         The choice, or why there is none.
     """
     turned_away = {
         attempt.model
-        for attempt in clip.attempts
+        for attempt in clip.tries
         if attempt.failure is not None and attempt.failure.code in NEXT_MODEL_CODES
     }
     reasons: list[str] = []
@@ -48,7 +51,11 @@ def choose_model(clip: Clip, aspect: AspectRatio, models: Sequence[str], down: C
             code = "model_unknown"
             continue
         try:
-            return Choice(slug, build_input(profile, clip.prompt, aspect, clip.duration_s))
+            shape = clip.aspect_ratio or aspect
+            model_input = build_input(
+                profile, clip.prompt, shape, clip.duration_s, resolution=resolution, seed=clip.seed
+            )
+            return Choice(slug, model_input)
         except UnsuitableModel as unsuitable:
             reasons.append(str(unsuitable))
             code = unsuitable.code

@@ -1,10 +1,18 @@
-"""Deciding whether downloaded bytes are a usable clip, with the film engine's own eyes."""
+"""Deciding whether downloaded bytes are usable, with the film engine's own eyes."""
 
 from pathlib import Path
 
-from services.generator.bringing_home import ClipRejected
-from shared.film import EngineError, Limits, Truncated, check_clip
-from shared.job.model import Artifact
+from services.generator.results import ClipRejected
+from shared.errors import DependencyDown
+from shared.film import EngineError, FfmpegMissing, Limits, Truncated, check_clip
+from shared.film.check_extras import check_logo, check_soundtrack
+from shared.job.model import Artifact, ClipRole
+
+
+class FilmEngineDown(DependencyDown):
+    """Nothing can be checked here: that says nothing about the clip, which is paid for."""
+
+    dependency = "ffmpeg"
 
 
 class EngineClipCheck:
@@ -13,10 +21,23 @@ class EngineClipCheck:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
 
-    async def __call__(self, path: Path, artifact: Artifact) -> Artifact:
-        """Return the artifact with its duration and size in pixels. Raises `ClipRejected`."""
+    async def __call__(self, path: Path, artifact: Artifact, role: ClipRole) -> Artifact:
+        """Return the artifact with its duration and size in pixels, if it is a film.
+
+        Raises:
+            ClipRejected: it is not what its role asks for.
+            FilmEngineDown: there is nothing to check it with.
+        """
         try:
+            if role is ClipRole.SOUNDTRACK:
+                await check_soundtrack(path, self._limits)
+                return artifact
+            if role is ClipRole.OVERLAY:
+                await check_logo(path, self._limits)
+                return artifact
             probe = await check_clip(path, self._limits)
+        except FfmpegMissing as missing:
+            raise FilmEngineDown(f"clips cannot be checked: {missing.message}") from missing
         except EngineError as error:
             again = error.retryable or isinstance(error, Truncated)
             raise ClipRejected(error.code, error.message, retryable=again) from error

@@ -21,6 +21,18 @@ def failure_of(error: ProviderError, clip: Clip) -> Failure:
     )
 
 
+def unusable(clip: Clip, code: str, problem: str, *, retryable: bool) -> Failure:
+    """Return the failure of a clip whose file cannot be had or used."""
+    what = "generation failed: its result" if clip.source is None else "failed: the file that was given for it"
+    return Failure(
+        stage=Stage.GENERATING,
+        code=code,
+        message=f"Video {clip.number} {what} cannot be used: {problem}",
+        retryable=retryable,
+        clip=clip.number,
+    )
+
+
 def declined_again_at(error: ProviderError, clip: Clip, now: int) -> int | None:
     """Return when to order again after the provider declined, or None to give up.
 
@@ -34,7 +46,7 @@ def declined_again_at(error: ProviderError, clip: Clip, now: int) -> int | None:
         case Advice.WAIT:
             return now + round(error.wait_s * 1000)
         case Advice.RETRY:
-            return now + backoff_ms(sum(attempt.state is AttemptState.REFUSED for attempt in clip.attempts))
+            return now + backoff_ms(sum(attempt.state is AttemptState.REFUSED for attempt in clip.tries))
 
 
 def failed_again_at(
@@ -44,7 +56,7 @@ def failed_again_at(
 
     An attempt that was billed is never repeated by itself: that would be paying twice.
     """
-    failed = 1 + sum(attempt.state is AttemptState.FAILED for attempt in clip.attempts)
+    failed = 1 + sum(attempt.state is AttemptState.FAILED for attempt in clip.tries)
     if error.advice is Advice.GIVE_UP or failed >= policy.max_attempts or (credits_spent or 0) > 0:
         return None
     return now + (0 if error.advice is Advice.NEXT_MODEL else backoff_ms(failed - 1))

@@ -5,6 +5,7 @@ in between, the document tells whether the order may have been taken, and it is 
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -30,20 +31,22 @@ from shared.job.clips import (
     renew_clip,
     settle_order,
 )
-from shared.job.model import Attempt, Clip, ClipStatus, Failure, Job
+from shared.job.model import MAKING, Attempt, Clip, ClipStatus, Failure, Job
+from shared.job.sources import take_source
+from shared.job.wishes import Priority
 from shared.leases import holding
+from shared.models.marks import DOWN, PAUSE
+from shared.tidying import delete_discarded
 from shared.tokens import ClipToken, Signer
 
 log = structlog.get_logger(__name__)
 
 ORDERS = "provider:orders"
 """Bucket of the provider's limit on new tasks, shared by all replicas."""
-PAUSE = "provider:pause"
-"""Mark: the provider told us to wait."""
-DOWN = "model-down:"
-"""Prefix of the marks of models whose breaker is open."""
 BREAKER_MS = 600_000
 ORDER_WINDOW_MS = 10_000
+SHARES = {Priority.LOW: 0.5, Priority.NORMAL: 0.85, Priority.HIGH: 1.0}
+"""How much of the provider's window orders of each priority may fill."""
 KEEP_TRYING_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 10.0)
 """Pauses while the store does not take the answer to an order."""
 
@@ -78,17 +81,22 @@ class Ordering:
         settle = partial(settle_order, number=clip_number, now=now, policy=context.policy)
         job = await self._writer.write(before, settle)
         clip = job.clip(clip_number)
-        if job.status.is_final or job.failure is not None or clip.status is not ClipStatus.PENDING:
+        if job.status not in MAKING or job.failure is not None or clip.status is not ClipStatus.PENDING:
             return
         if now < clip.not_before:
             return  # the reconciler brings it back when its time has come
+        job = await delete_discarded(context, job)
+        if clip.source is not None:
+            await self._writer.write(job, partial(take_source, number=clip_number, now=now))
+            return
         choice = await self._choose(job, clip)
         if isinstance(choice, Failure):
             await self._writer.write(job, partial(give_up_order, number=clip_number, failure=choice, now=now))
             return
-        wait_ms = await self._wait_ms()
+        wait_ms = await self._wait_ms(job.priority)
         if wait_ms:
-            metrics.PROVIDER_WAITS.inc()
+            metrics.PROVIDER_WAITS.labels(self._provider.name).inc()
+            metrics.PROVIDER_WAIT_SECONDS.labels(self._provider.name).inc(wait_ms / 1000)
             wait = partial(
                 defer_order, number=clip_number, until=now + wait_ms, why="the provider's rate limit", now=now
             )
@@ -98,14 +106,19 @@ class Ordering:
 
     async def _choose(self, job: Job, clip: Clip) -> Choice | Failure:
         down = {key.removeprefix(DOWN) for key in await self._context.store.marks(DOWN)}
-        return choose_model(clip, job.aspect_ratio, self._models, down)
+        models = job.models or self._models
+        return choose_model(clip, job.aspect_ratio, models, down, resolution=job.resolution)
 
-    async def _wait_ms(self) -> int:
-        """Take a permit for one order, or return how long to wait for one."""
+    async def _wait_ms(self, priority: Priority) -> int:
+        """Take a permit for one order, or return how long to wait for one.
+
+        What the less urgent may not take of the window is left for the more urgent.
+        """
         until = await self._context.store.get_mark(PAUSE)
         if until is not None:
             return max(1, int(until) - self._context.clock())
-        return await self._context.store.take(ORDERS, self._orders_per_window, ORDER_WINDOW_MS)
+        permits = math.ceil(self._orders_per_window * SHARES[priority])
+        return await self._context.store.take(ORDERS, permits, ORDER_WINDOW_MS)
 
     async def _order(self, job: Job, number: int, choice: Choice) -> None:
         context = self._context
@@ -138,7 +151,6 @@ class Ordering:
 
     async def _record(self, job: Job, number: int, attempt: Attempt, outcome: CreateOutcome) -> None:
         now, policy = self._context.clock(), self._context.policy
-        metrics.PROVIDER_REQUESTS.labels("create", type(outcome).__name__.lower()).inc()
         clip = job.clip(number)
         match outcome:
             case Taken(task_id):
@@ -179,7 +191,7 @@ class Ordering:
         """Let everybody know that a model is down, or that the provider wants to be left alone."""
         try:
             if error.advice is Advice.NEXT_MODEL:
-                metrics.MODEL_DOWN.labels(model).inc()
+                metrics.MODEL_DOWN.labels(self._provider.name, model).inc()
                 await self._context.store.put_mark(DOWN + model, error.code, BREAKER_MS)
             elif error.advice is Advice.WAIT:
                 wait_ms = round(error.wait_s * 1000)

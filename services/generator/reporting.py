@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from shared import metrics
 from shared.context import Context
-from shared.events import EventData, VideoFailed, VideoReady, VideoRequested
+from shared.events import EventData, VideoCallback, VideoFailed, VideoReady, VideoRequested
 from shared.job.model import AttemptState, ClipStatus, Job, JobStatus
 from shared.job.outstanding import announcement
 
@@ -39,6 +39,14 @@ class JobWriter:
         return after
 
 
+_ANNOUNCED = {
+    (JobStatus.PENDING, JobStatus.GENERATING),
+    (JobStatus.PENDING, JobStatus.REVIEW),
+    (JobStatus.GENERATING, JobStatus.REVIEW),
+}
+"""Changes of status that no event about a clip tells the others of."""
+
+
 def newly_ambiguous(before: Job, after: Job) -> int:
     """Return how many clips have an order of unknown fate that had none before. Pure."""
 
@@ -60,8 +68,12 @@ def changes(before: Job, after: Job, now: int) -> Iterator[tuple[EventData, str]
         elif clip.status is ClipStatus.FAILED and clip.failure is not None:
             failure = clip.failure
             yield VideoFailed(clip=clip.number, code=failure.code, message=failure.message), f"{clip.number}:{number}"
+        elif clip.status is ClipStatus.GENERATING and clip.source is not None and clip.attempt is not None:
+            task_id = clip.attempt.task_id
+            look = VideoCallback(clip=clip.number, attempt=number, task_id=task_id, origin="poll")
+            yield look, f"{clip.number}:{number}:poll{clip.polls}"
         elif clip.status is ClipStatus.PENDING and clip.not_before <= now and after.failure is None:
             yield VideoRequested(clip=clip.number), f"{clip.number}:{number + 1}"
-    if after.status is JobStatus.GENERATING and before.status is JobStatus.PENDING:
+    if (before.status, after.status) in _ANNOUNCED:
         nudge = announcement(after)
         yield nudge.payload, nudge.step

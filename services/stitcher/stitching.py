@@ -5,19 +5,24 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
+from time import perf_counter
 
 import structlog
 
-from shared import metrics
+from services.stitcher.describing import count, described
+from services.stitcher.watching import Watch
+from services.stitcher.wishes import engine_wishes, ready_of, ready_shots
+from shared import tracing
 from shared.bus.protocol import Delivery, Retry
 from shared.context import Context
-from shared.errors import ArtifactsUnavailable
+from shared.errors import ArtifactsUnavailable, Refused
 from shared.events import JobStitched, JobStitching
-from shared.film import DiskFull, EngineError, Limits, Progress, TimedOut, Wishes
+from shared.film import DiskFull, EngineError, Limits, TimedOut, Wishes
 from shared.film import Film as JoinedFilm
-from shared.job.film import begin_stitch, fail, film_stitched, release_step, renew_step
-from shared.job.model import Artifact, Failure, Film, Job, JobStatus, Stage
+from shared.job.film import begin_stitch, fail, film_stitched, release_step
+from shared.job.model import Clip, ClipRole, Failure, Film, Job, JobStatus, Stage
 from shared.leases import holding
+from shared.tidying import delete_discarded, delete_unwanted_film
 from shared.workdir import scratch
 
 log = structlog.get_logger(__name__)
@@ -60,46 +65,60 @@ class Stitching:
             await asyncio.shield(self._release(job, owner))
             raise
         else:
-            done = partial(film_stitched, owner=owner, film=film, now=context.clock())
-            job = await context.store.update(job.id, done)
+            job = await self._record(job, owner, film)
             await context.emitter.emit(job, JobStitched(), str(len(job.passages)))
+
+    async def _record(self, job: Job, owner: str, film: Film) -> Job:
+        """Write the film down, and tidy up: what was thrown away before it, or the film if nobody wants it now."""
+        context = self._context
+        done = partial(film_stitched, owner=owner, film=film, now=context.clock())
+        try:
+            job = await context.store.update(job.id, done)
+        except Refused:
+            poster = [film.poster.key] if film.poster is not None else []
+            await delete_unwanted_film(context, job.id, film.video.key, poster)
+            raise
+        return await delete_discarded(context, job)
 
     async def _make_film(self, job: Job, owner: str) -> Film:
         """Join the clips, and put film and poster into the artifact store, while holding the lease."""
         context = self._context
-        percent = renewed_percent = 0.0
-
-        def note(progress: Progress) -> None:
-            nonlocal percent
-            percent = progress.percent
-
-        async def renew() -> None:
-            nonlocal renewed_percent
-            moved, renewed_percent = percent > renewed_percent, percent
-            keep = partial(renew_step, owner=owner, now=context.clock(), policy=context.policy)
-            await context.store.update(job.id, partial(keep, progress=moved))
-
+        watch = Watch(context, job, owner)
         async with AsyncExitStack() as stack:
             folder = stack.enter_context(scratch(self._work_dir, "film-"))
-            await stack.enter_async_context(holding(renew, lease_ms=context.policy.lease_ms))
-            clips = [await self._clip_file(stack, index, key) for index, key in enumerate(_keys(job))]
-            joined = await self._join(
-                clips,
-                folder / "film.mp4",
-                Wishes(poster_at_s=0.0),
-                progress=note,
-                limits=self._limits,
-                work_dir=folder,
+            await stack.enter_async_context(holding(watch.check, lease_ms=watch.period_ms))
+            clips = [await self._file_of(stack, clip, index) for index, clip in enumerate(ready_shots(job))]
+            music, logo = ready_of(job, ClipRole.SOUNDTRACK), ready_of(job, ClipRole.OVERLAY)
+            wishes = engine_wishes(
+                job,
+                music=await self._file_of(stack, music) if music is not None else None,
+                logo=await self._file_of(stack, logo) if logo is not None else None,
             )
-            film = _described(job, joined)
-            await renew()  # a lost lease is noticed before the store is touched
+            began = perf_counter()
+            with tracing.span("join film", sora__clips=len(clips)):
+                joined = await self._joined(watch, clips, folder, wishes)
+            lasted_s = perf_counter() - began
+            film = described(job, joined)
+            await watch.renew()  # a lost lease is noticed before the store is touched
             await context.artifacts.put_file(film.video.key, joined.path)
             if film.poster is not None and joined.poster is not None:
                 await context.artifacts.put_file(film.poster.key, joined.poster)
-        _count(joined)
+        count(joined, lasted_s)
         return film
 
-    async def _clip_file(self, stack: AsyncExitStack, index: int, key: str) -> Path:
+    async def _joined(self, watch: Watch, clips: Sequence[Path], folder: Path, wishes: Wishes) -> JoinedFilm:
+        telling = asyncio.create_task(watch.tell(), name="film-progress")
+        try:
+            return await self._join(
+                clips, folder / "film.mp4", wishes, progress=watch.note, limits=self._limits, work_dir=folder
+            )
+        finally:
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
+
+    async def _file_of(self, stack: AsyncExitStack, clip: Clip, index: int | None = None) -> Path:
+        assert clip.artifact is not None
+        key = clip.artifact.key
         path = await stack.enter_async_context(self._context.artifacts.local_path(key))
         if path is None:
             raise ClipGone(f"{key} is not in the artifact store any more", clip=index)
@@ -107,7 +126,7 @@ class Stitching:
 
     async def _failed(self, job: Job, owner: str, error: EngineError, attempt: int) -> None:
         if isinstance(error, TimedOut) or not error.retryable or attempt >= MAX_TRIES:
-            clip = error.clip + 1 if error.clip is not None else None
+            clip = ready_shots(job)[error.clip].number if error.clip is not None else None
             failure = Failure(
                 stage=Stage.STITCHING,
                 code=error.code,
@@ -130,32 +149,3 @@ class ClipGone(EngineError):
     """A clip was deleted from the artifact store before it was joined."""
 
     code = "clip_gone"
-
-
-def _keys(job: Job) -> Sequence[str]:
-    return [clip.artifact.key for clip in job.clips if clip.artifact is not None]
-
-
-def _described(job: Job, joined: JoinedFilm) -> Film:
-    """Return the document's words for a joined film."""
-    video = Artifact(
-        key=f"jobs/{job.id}/film.mp4",
-        size_bytes=joined.bytes,
-        duration_s=round(joined.duration_s, 3),
-        width=joined.width,
-        height=joined.height,
-    )
-    poster = None
-    if joined.poster is not None:
-        poster = Artifact(key=f"jobs/{job.id}/poster.jpg", size_bytes=joined.poster.stat().st_size)
-    fallbacks = [f"{given_up.step}: {given_up.reason}" for given_up in joined.fallbacks]
-    plan = {"explained": joined.plan.explain(), "fallbacks": fallbacks}
-    return Film(video=video, poster=poster, frames=joined.frames, fps=str(joined.fps), plan=plan)
-
-
-def _count(joined: JoinedFilm) -> None:
-    actions = {segment.action for segment in joined.plan.segments}
-    metrics.STITCHES.labels("copy" if actions == {"copy"} else "mixed" if "copy" in actions else "encode").inc()
-    metrics.STITCH_FALLBACKS.inc(len(joined.fallbacks))
-    metrics.FILM_BYTES.inc(joined.bytes)
-    metrics.FILM_SECONDS.inc(joined.duration_s)

@@ -2,6 +2,8 @@
 
 from services.uploader.delivering import Delivering
 from services.uploader.mirroring import Mirroring
+from services.uploader.telling import Telling
+from shared.bus.protocol import Delivery
 from shared.bus.topology import UPLOADER
 from shared.context import Context
 from shared.events import EventName
@@ -10,11 +12,20 @@ from shared.job.model import Stage
 from shared.service import Route
 
 
-def routes(context: Context, delivering: Delivering, mirroring: Mirroring) -> tuple[Route, ...]:
-    """Return which handler serves which event: delivery of a film, and a look at the Status for all others."""
-    delivered = EventName.JOB_STITCHED
-    status_events = [subscription.event for subscription in UPLOADER if subscription.event is not delivered]
+def routes(context: Context, delivering: Delivering, mirroring: Mirroring, telling: Telling) -> tuple[Route, ...]:
+    """Return which handler serves which event.
+
+    Delivery of a film, telling a webhook, and for all others a look at what is to be told and at the Status.
+    """
+    delivered, due = EventName.JOB_STITCHED, EventName.WEBHOOK_DUE
+    status_events = [subscription.event for subscription in UPLOADER if subscription.event not in (delivered, due)]
+
+    async def on_news(delivery: Delivery) -> None:
+        await telling.ask(delivery.event.subject)
+        await mirroring.on_status(delivery)
+
     return (
         Route("uploader", delivered, delivering.on_job_stitched, give_up_job(context, Stage.UPLOADING)),
-        *(Route("uploader", event, mirroring.on_status) for event in status_events),
+        Route("uploader", due, telling.on_webhook_due),
+        *(Route("uploader", event, on_news) for event in status_events),
     )

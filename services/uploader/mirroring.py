@@ -1,7 +1,9 @@
 """Copying a job's statuses into its record, one writer at a time and in order."""
 
 import asyncio
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import structlog
 
@@ -13,9 +15,14 @@ from shared.errors import Refused
 from shared.job.mirror import NAMES, begin_mirror, end_mirror, mirror_failed, mirrored, next_status, renew_mirror
 from shared.job.model import Job, JobStatus
 from shared.leases import holding
+from shared.media_links import MediaLinks
 
 log = structlog.get_logger(__name__)
 
+CLIP_LINKS = "Clip Links"
+"""The record's field for links to the clips that wait for approval, if there is one."""
+LINK_TTL_MS = 7 * 86_400_000
+"""As long as a review may take by default."""
 BACKOFF_FIRST_MS = 2_000
 BACKOFF_MAX_MS = 300_000
 
@@ -23,8 +30,9 @@ BACKOFF_MAX_MS = 300_000
 class Mirroring:
     """Handles every event that tells of a new status."""
 
-    def __init__(self, context: Context, status_writer: StatusWriter | None) -> None:
+    def __init__(self, context: Context, status_writer: StatusWriter | None, links: MediaLinks) -> None:
         self._context = context
+        self._links = links
         self._status_writer = status_writer
 
     async def on_status(self, delivery: Delivery) -> None:
@@ -75,7 +83,11 @@ class Mirroring:
         return job
 
     async def write(self, job: Job, status: JobStatus) -> None:
-        """Write one status, and the reason of a failure. Raises `AirtableError`."""
+        """Write one status: with the reason of a failure, and with the fields that were asked for at the end.
+
+        Raises:
+            AirtableError: it cannot be written (now).
+        """
         if job.record_id is None:
             return
         if self._status_writer is None:
@@ -83,7 +95,16 @@ class Mirroring:
                 "the job names a record, but AIRTABLE_API_KEY and AIRTABLE_BASE_ID are not set for the uploader"
             )
         error = job.failure.message if status is JobStatus.FAILED and job.failure is not None else None
-        await self._status_writer.write(job.record_id, NAMES[status], error=error)
+        await self._status_writer.write(job.record_id, NAMES[status], error=error, extra=self._extra(job, status))
+
+    def _extra(self, job: Job, status: JobStatus) -> Mapping[str, Any] | None:
+        """Return what is written beside the status, where the table has a field for it."""
+        if status is JobStatus.COMPLETED:
+            return job.fields
+        if status is JobStatus.REVIEW:
+            shots = [(clip.number, clip.artifact.key) for clip in job.shots if clip.artifact is not None]
+            return {CLIP_LINKS: "\n".join(f"{number}: {self._links.url(key, LINK_TTL_MS)}" for number, key in shots)}
+        return None
 
     async def _put_off(self, job: Job, owner: str, error: AirtableError) -> None:
         """Try again later, or give the mirror up if that cannot help. Never a reason for the job to fail."""

@@ -11,8 +11,17 @@ from typing import Any, TypeVar, cast
 import structlog
 from pyairtable import Table
 
+from shared import tracing
 from shared.airtable.answers import PENALTY_S
-from shared.airtable.calls import get_any, get_identity, get_record, get_schemas, patch_record, post_attachment
+from shared.airtable.calls import (
+    get_any,
+    get_identity,
+    get_record,
+    get_schemas,
+    list_records,
+    patch_record,
+    post_attachment,
+)
 from shared.airtable.config import AirtableConfig
 from shared.airtable.errors import (
     AirtableAuth,
@@ -104,6 +113,14 @@ class AirtableRecords:
             partial(patch_record, record_id=record_id, fields=fields),
             resend=resend,
         )
+
+    async def select(self, *, formula: str | None, view: str | None, limit: int) -> list[Record]:
+        """Return the first records of a view, or those for which a formula is true; at most 100."""
+        return await self._call(Operation.LIST, partial(list_records, formula=formula, view=view, limit=limit))
+
+    async def on_webhooks(self, call: Callable[[Table], T]) -> T:
+        """Make a call to the base's webhooks."""
+        return await self._call(Operation.WEBHOOKS, call)
 
     async def upload(
         self, record_id: str, field: str, filename: str, content: bytes, content_type: str
@@ -231,9 +248,14 @@ class AirtableRecords:
     async def _attempt(self, operation: Operation, call: Callable[[Table], T]) -> Outcome[T]:
         if self._closed:
             raise _closed()
-        job = self._executor.submit(self._transport.perform, operation, call)
-        self._running.add(job)
-        job.add_done_callback(self._running.discard)
+        with tracing.span(f"airtable {operation}", "client") as span:
+            headers = tracing.headers()
+            job = self._executor.submit(self._transport.perform, operation, call, headers)
+            self._running.add(job)
+            job.add_done_callback(self._running.discard)
+            return await self._outcome(operation, job, span)
+
+    async def _outcome(self, operation: Operation, job: "Future[Outcome[T]]", span: tracing.Span) -> Outcome[T]:
         try:
             outcome = await asyncio.wrap_future(job)
         except asyncio.CancelledError:
@@ -242,6 +264,7 @@ class AirtableRecords:
                 raise
         else:
             self._on_call(operation, outcome.name, outcome.seconds)
+            span.note(sora__outcome=outcome.name)
             return outcome
         raise _closed()
 

@@ -28,6 +28,8 @@ class Operation(StrEnum):
     SCHEMA = "schema"
     WHOAMI = "whoami"
     PROBE = "probe"
+    LIST = "list"
+    WEBHOOKS = "webhooks"
 
 
 OnCall = Callable[[Operation, str, float], None]

@@ -6,7 +6,7 @@ error bodies.
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -63,13 +63,17 @@ class Transport:
         self._sessions: list[requests.Session] = []
         self._open = OpenConnections()
 
-    def perform(self, operation: Operation, call: Callable[[Table], T]) -> Outcome[T]:
-        """Run `call` with this thread's table."""
+    def perform(
+        self, operation: Operation, call: Callable[[Table], T], headers: Mapping[str, str] | None = None
+    ) -> Outcome[T]:
+        """Run `call` with this thread's table; its requests carry `headers` as well."""
         started = time.monotonic()
         value: T | None = None
         error: AirtableError | None = None
         try:
-            value = call(self._table())
+            table = self._table()
+            table.api.session.headers.update(headers or {})
+            value = call(table)
         except _Refused as refused:
             answer = refused.answer
             error = error_of_answer(operation, answer.status_code, answer.text, answer.headers)

@@ -7,12 +7,13 @@ outstanding. Events pass through their JSON, so that what works here works on th
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 from shared.bus.delays import randomness
 from shared.bus.letters import Letter, choose
+from shared.bus.listening import Ear, Listener
 from shared.bus.observer import BusObserver, SilentObserver
 from shared.bus.outcomes import Acknowledge, Bury, Outcome, Redeliver
 from shared.bus.protocol import BusHealth, DeadLetter, Handler, OnDead, QueueStats, Subscription
@@ -21,7 +22,7 @@ from shared.bus.tasks import finish
 from shared.bus.wire import Malformed, Stamp, decode, deliver, encode, new_uid
 from shared.clock import Clock, now_ms
 from shared.errors import PublishFailed
-from shared.events import Event
+from shared.events import Event, EventName
 
 logger = logging.getLogger(__name__)
 
@@ -77,19 +78,21 @@ class MemoryBus:
         self._open = False
         self._published = 0
         self._timers: set[asyncio.TimerHandle] = set()
+        self._ears: list[Ear] = []
 
     async def start(self) -> None:
         """Open the bus."""
         self._open = True
 
-    async def publish(self, event: Event, *, timeout_s: float = 5.0) -> None:
+    async def publish(self, event: Event, *, timeout_s: float = 5.0, transient: bool = False) -> None:
         """Store the event in every interested queue.
 
         Raises:
             PublishFailed: nobody is interested, or the bus is not open.
         """
         queues = [q for q in self._queues.values() if q.subscription.event == event.name]
-        if not self._open or not queues:
+        ears = [ear for ear in self._ears if event.name in ear.events]
+        if not self._open or not (queues or ears or transient):
             self._observer.published(event.name, "unroutable" if self._open else "failed")
             why = f"no queue is bound to {event.name}" if self._open else "the bus is not started"
             raise PublishFailed(f"{event.id} was not published: {why}")
@@ -99,6 +102,8 @@ class MemoryBus:
         for queue in queues:
             for _ in range(2 if twice else 1):
                 self._enqueue(queue, _Message(body, Stamp.fresh(self._clock())))
+        for ear in ears:
+            ear.hear(body)
         self._observer.published(event.name, "ok")
 
     async def consume(self, subscription: Subscription, handler: Handler, on_dead: OnDead | None = None) -> None:
@@ -107,6 +112,12 @@ class MemoryBus:
         runner = Runner(subscription, handler, on_dead, self._observer, self._random)
         queue.consumers.append(_Consumer(runner, free=subscription.prefetch))
         self._dispatch(queue)
+
+    async def listen(self, events: Collection[EventName], handler: Listener) -> None:
+        """Let `handler` hear these events from now on."""
+        ear = Ear(events, handler)
+        ear.start()
+        self._ears.append(ear)
 
     async def drain(self, grace_s: float) -> None:
         """Stop taking deliveries, wait for running handlers, then cancel those that remain."""
@@ -119,6 +130,9 @@ class MemoryBus:
         """Forget everything: delayed messages and dead letters too."""
         self._open = False
         await self.drain(0)
+        ears, self._ears = self._ears, []
+        for ear in ears:
+            await ear.stop()
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()

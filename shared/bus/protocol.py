@@ -9,12 +9,15 @@ A handler says how a delivery ended by how it ends itself:
 * it raises anything else: it comes again with exponential backoff and jitter, and after
   `Subscription.max_attempts` deliveries goes to the dead letters.
 
+Beside these work queues there is listening (`Bus.listen`): every process that listens hears every event, at most
+once. It is for live pages and alike, which look at the job store to heal what they missed.
+
 Whenever a message goes to the dead letters, the subscription's `on_dead` is called first, so that the job can
 be failed with its reason. Delivery is at least once and unordered; handlers are idempotent.
 RabbitMQ and the in-process bus have the same semantics, proven by `tests/conformance/test_bus.py`.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -119,8 +122,13 @@ class Bus(Protocol):
     async def start(self) -> None:
         """Connect and declare the whole topology. Raises `PublishFailed` if the broker cannot be reached."""
 
-    async def publish(self, event: Event, *, timeout_s: float = 5.0) -> None:
+    async def publish(self, event: Event, *, timeout_s: float = 5.0, transient: bool = False) -> None:
         """Return once the message is stored in every interested queue.
+
+        Args:
+            event: the event.
+            timeout_s: how long that may take.
+            transient: return as soon as it is on its way; it may get lost, and nobody need be interested.
 
         Raises:
             PublishFailed: not confirmed in time, unroutable, refused or no connection. Ambiguous: the
@@ -130,10 +138,17 @@ class Bus(Protocol):
     async def consume(self, subscription: Subscription, handler: Handler, on_dead: OnDead | None = None) -> None:
         """Start handing deliveries of `subscription.queue` to `handler`, in tasks that this bus owns."""
 
+    async def listen(self, events: Collection[EventName], handler: Callable[[Event], Awaitable[None]]) -> None:
+        """Let `handler` hear these events from now on, as every process that listens does, until `close`.
+
+        At most once: nothing is acknowledged or repeated, and what happens while the broker is away is not heard.
+        Returns when events are heard; if the broker is away, after a while without.
+        """
+
     async def drain(self, grace_s: float) -> None:
         """Stop taking deliveries, wait for running handlers, then cancel those that remain.
 
-        A handler that is cancelled leaves its message to be delivered again.
+        A handler that is cancelled leaves its message to be delivered again. Listeners go on hearing.
         """
 
     async def close(self) -> None:

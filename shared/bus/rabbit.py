@@ -7,13 +7,14 @@ get through; each is kept up for ever by a `Link`.
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 
 from yarl import URL
 
 from shared.bus.delays import DELAYS_MS, randomness
 from shared.bus.letters import DEAD_SUFFIX, choose
+from shared.bus.listening import Ear, Listener
 from shared.bus.observer import BusObserver, SilentObserver
 from shared.bus.protocol import BusHealth, DeadLetter, Handler, OnDead, QueueStats, Subscription
 from shared.bus.rabbit_channel import Lane
@@ -22,13 +23,14 @@ from shared.bus.rabbit_errors import broker_call
 from shared.bus.rabbit_inbox import CrashLimits, Inbox, Surroundings
 from shared.bus.rabbit_letters import DeadLetters
 from shared.bus.rabbit_link import Link
+from shared.bus.rabbit_listener import RabbitListener
 from shared.bus.rabbit_publisher import Publisher
 from shared.bus.rabbit_topology import SUSPECT_SUFFIX, Topology, depth
 from shared.bus.runner import Runner
 from shared.bus.topology import EXCHANGE
 from shared.clock import Clock, now_ms
 from shared.errors import ConfigurationError, PublishFailed
-from shared.events import Event
+from shared.events import Event, EventName
 
 _HEALTH_S = 3.0
 
@@ -94,6 +96,7 @@ class RabbitBus:
         self._letters = DeadLetters(self._out, self._publisher, self._topology, clock)
         self._looks = Lane(self._out.connection)
         self._consumers: list[Consumer] = []
+        self._listeners: list[RabbitListener] = []
 
     async def start(self) -> None:
         """Connect and declare the whole topology; from then on reconnect for ever.
@@ -103,15 +106,15 @@ class RabbitBus:
         """
         await self._out.start(self._wait_s)
 
-    async def publish(self, event: Event, *, timeout_s: float = 5.0) -> None:
-        """Return once the message is stored in every interested queue.
+    async def publish(self, event: Event, *, timeout_s: float = 5.0, transient: bool = False) -> None:
+        """Return once the message is stored in every interested queue, or, if `transient`, once it is sent.
 
         While there is no connection this fails at once: nothing is buffered.
 
         Raises:
             PublishFailed: not confirmed in time, unroutable, refused or no connection. Ambiguous.
         """
-        await self._publisher.publish(event, timeout_s)
+        await self._publisher.publish(event, timeout_s, transient=transient)
 
     async def consume(self, subscription: Subscription, handler: Handler, on_dead: OnDead | None = None) -> None:
         """Start handing deliveries to `handler`. If the broker is away, this begins when it is back."""
@@ -132,6 +135,13 @@ class RabbitBus:
                 self._consumers.append(consumer)
                 starting.create_task(consumer.start())
 
+    async def listen(self, events: Collection[EventName], handler: Listener) -> None:
+        """Let `handler` hear these events from now on. If the broker is away, this begins when it is back."""
+        self._in.supervise()
+        listener = RabbitListener(self._in, self._topology, Ear(events, handler), self._around.random)
+        self._listeners.append(listener)
+        await listener.start()
+
     async def drain(self, grace_s: float) -> None:
         """Stop taking deliveries, wait for running handlers, then cancel those that remain.
 
@@ -145,6 +155,9 @@ class RabbitBus:
     async def close(self) -> None:
         """Close the connections. Messages not yet acknowledged go back to their queues."""
         await self.drain(0)
+        listeners, self._listeners = self._listeners, []
+        for listener in listeners:
+            await listener.stop()
         await self._looks.close()
         await self._letters.close()
         await self._publisher.close()

@@ -13,9 +13,9 @@ CLOSE_S = 3.0
 """How long saying goodbye to the broker may take."""
 
 
-async def open_channel(connection: AbstractConnection) -> AbstractChannel:
-    """Open a channel with publisher confirms on which an unroutable message raises."""
-    channel = connection.channel(publisher_confirms=True, on_return_raises=True)
+async def open_channel(connection: AbstractConnection, *, confirms: bool = True) -> AbstractChannel:
+    """Open a channel; with publisher confirms, an unroutable message raises on it."""
+    channel = connection.channel(publisher_confirms=confirms, on_return_raises=confirms)
     await channel.initialize()
     return channel
 
@@ -45,10 +45,12 @@ class Lane:
 
     Args:
         connection: gives the connection that is up now, or raises `PublishFailed`.
+        confirms: whether publishing on it waits for the broker.
     """
 
-    def __init__(self, connection: Callable[[], AbstractConnection]) -> None:
+    def __init__(self, connection: Callable[[], AbstractConnection], *, confirms: bool = True) -> None:
         self._connection = connection
+        self._confirms = confirms
         self._channel: AbstractChannel | None = None
         self._opening = asyncio.Lock()
 
@@ -57,7 +59,7 @@ class Lane:
         async with self._opening:
             if self._channel is None or self._channel.is_closed:
                 self._channel = None
-                self._channel = await open_channel(self._connection())
+                self._channel = await open_channel(self._connection(), confirms=self._confirms)
             return self._channel
 
     async def close(self) -> None:

@@ -44,13 +44,14 @@ class Publisher:
         self._observer = observer
         self._clock = clock
         self._lane = Lane(link.connection)
+        self._quick_lane = Lane(link.connection, confirms=False)
         # aiormq finds the publish that a returned message belongs to by its message id alone, so an id must not be
         # in flight twice on a channel. The id of a publish that timed out stays taken as long as its channel lives.
         self._taken: set[str] = set()
         self._taken_on: AbstractChannel | None = None
 
-    async def publish(self, event: Event, timeout_s: float) -> None:
-        """Return once every interested queue has stored `event`.
+    async def publish(self, event: Event, timeout_s: float, *, transient: bool = False) -> None:
+        """Return once every interested queue has stored `event`, or, if `transient`, once it is sent.
 
         Raises:
             PublishFailed: otherwise; ambiguous.
@@ -59,7 +60,10 @@ class Publisher:
         try:
             with broker_call(f"{event.id} may not have been published"):
                 async with asyncio.timeout(timeout_s):
-                    await self._publish(event, stamp)
+                    if transient:
+                        await self._publish_transient(event, stamp)
+                    else:
+                        await self._publish(event, stamp)
         except Unroutable:
             self._observer.published(event.name, "unroutable")
             raise
@@ -80,8 +84,9 @@ class Publisher:
         await self._send(self._topology.delay_exchange, queue, body, identity, headers, timeout_s)
 
     async def close(self) -> None:
-        """Close the channel."""
+        """Close the channels."""
         await self._lane.close()
+        await self._quick_lane.close()
 
     async def _publish(self, event: Event, stamp: Stamp) -> None:
         body, identity, key = encode(event), Identity.of(event), str(event.name)
@@ -97,6 +102,15 @@ class Publisher:
                 await self._link.redeclare()
             else:
                 return
+
+    async def _publish_transient(self, event: Event, stamp: Stamp) -> None:
+        identity = Identity.of(event)
+        message = self._message(
+            encode(event), identity, {**stamp.headers()}, DeliveryMode.NOT_PERSISTENT, identity.event_id
+        )
+        channel = await self._quick_lane.channel()
+        exchange = await channel.get_exchange(self._topology.exchange, ensure=False)
+        await exchange.publish(message, str(event.name), mandatory=False)
 
     async def _send(
         self, exchange: str, key: str, body: bytes, identity: Identity, headers: HeadersType, timeout_s: float
@@ -114,16 +128,7 @@ class Publisher:
         if message_id in taken:
             message_id = f"{message_id}#{new_uid()}"
         taken.add(message_id)
-        message = Message(
-            body,
-            headers=headers,
-            content_type=CONTENT_TYPE,
-            delivery_mode=DeliveryMode.PERSISTENT,
-            message_id=message_id,
-            correlation_id=identity.job_id,
-            type=identity.type,
-            timestamp=datetime.fromtimestamp(self._clock() / 1000, UTC),
-        )
+        message = self._message(body, identity, headers, DeliveryMode.PERSISTENT, message_id)
         target = await channel.get_exchange(exchange, ensure=False) if exchange else channel.default_exchange
         try:
             await target.publish(message, key, mandatory=True)
@@ -131,3 +136,17 @@ class Publisher:
             taken.discard(message_id)
             raise
         taken.discard(message_id)
+
+    def _message(
+        self, body: bytes, identity: Identity, headers: HeadersType, mode: DeliveryMode, message_id: str
+    ) -> Message:
+        return Message(
+            body,
+            headers=headers,
+            content_type=CONTENT_TYPE,
+            delivery_mode=mode,
+            message_id=message_id,
+            correlation_id=identity.job_id,
+            type=identity.type,
+            timestamp=datetime.fromtimestamp(self._clock() / 1000, UTC),
+        )

@@ -23,6 +23,9 @@ UPLOADER = (
     Subscription("uploader", E.JOB_UPLOADING),
     Subscription("uploader", E.JOB_COMPLETED),
     Subscription("uploader", E.JOB_FAILED),
+    Subscription("uploader", E.JOB_CANCELLED),
+    Subscription("uploader", E.JOB_REVIEW),
+    Subscription("uploader", E.WEBHOOK_DUE, prefetch=32),
 )
 
 SUBSCRIPTIONS: tuple[Subscription, ...] = (*GENERATOR, *STITCHER, *UPLOADER)

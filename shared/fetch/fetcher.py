@@ -23,6 +23,7 @@ from shared.fetch.errors import (
     TooSlow,
     Truncated,
 )
+from shared.fetch.sniff import is_video
 from shared.fetch.transfer import Sink, SpeedMeter, Transfer
 from shared.fetch.transport import GuardedTransport, Resolver, system_resolver
 
@@ -121,7 +122,7 @@ class Fetcher:
         """Close what is open."""
         await self._transport.aclose()
 
-    async def download(self, url: str, sink: Sink) -> Downloaded:
+    async def download(self, url: str, sink: Sink, *, accepts: Callable[[bytes], bool] = is_video) -> Downloaded:
         """Bring a video file home.
 
         A download that breaks is gone on with where it broke, if the server can prove that the file is still the
@@ -130,16 +131,17 @@ class Fetcher:
         Args:
             url: http or https; untrusted.
             sink: emptied first. Its own errors pass through unchanged.
+            accepts: tells from the file's first bytes whether it is of a wanted kind; usually a video.
 
         Raises:
             FetchError: why not; `code` and `retryable` say what to do.
         """
         limits = self._limits
-        target = _checked(url)
+        target = checked_url(url)
         if sink.size:
             await sink.rewind()
         meter = SpeedMeter(limits.min_bytes_per_s, limits.slow_window_s)
-        transfer = Transfer(_shown(target), sink, limits.max_bytes, meter)
+        transfer = Transfer(_shown(target), sink, limits.max_bytes, meter, accepts)
         deadline = asyncio.timeout(limits.total_s)
         try:
             async with deadline:
@@ -231,7 +233,7 @@ async def _begin(transfer: Transfer, response: httpx.Response, *, resuming: bool
     return decoder
 
 
-def _checked(url: str | httpx.URL) -> httpx.URL:
+def checked_url(url: str | httpx.URL) -> httpx.URL:
     """Return the address if it is one to fetch.
 
     Raises:
@@ -260,7 +262,7 @@ def _redirected(url: httpx.URL, response: httpx.Response) -> httpx.URL:
     if not location:
         raise HttpStatus(_shown(url), response.status_code)
     try:
-        return _checked(url.join(location).copy_with(fragment=None))
+        return checked_url(url.join(location).copy_with(fragment=None))
     except (httpx.InvalidURL, ValueError) as error:
         raise BadUrl(f"{_shown(url)} leads to a malformed address") from error
 

@@ -4,7 +4,7 @@ Knows nothing of HTTP connections; `fetcher` drives it.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -94,7 +94,14 @@ class Transfer:
     The first bytes are held back until they show that a video is coming, so that anything else never gets in.
     """
 
-    def __init__(self, what: str, sink: Sink, max_bytes: int, meter: SpeedMeter) -> None:
+    def __init__(
+        self,
+        what: str,
+        sink: Sink,
+        max_bytes: int,
+        meter: SpeedMeter,
+        accepts: Callable[[bytes], bool] = is_video,
+    ) -> None:
         """Start with an empty sink.
 
         Args:
@@ -102,6 +109,7 @@ class Transfer:
             sink: must be empty.
             max_bytes: cap of the file's size.
             meter: judges the source's speed.
+            accepts: tells from the first `HEAD_BYTES` whether the file is of a wanted kind.
         """
         self.what = what
         self.content_type = ""
@@ -109,6 +117,7 @@ class Transfer:
         self._sink = sink
         self._max_bytes = max_bytes
         self._meter = meter
+        self._accepts = accepts
         self._head: bytearray | None = bytearray()
         self._total: int | None = None
         self._validator: str | None = None
@@ -200,7 +209,7 @@ class Transfer:
 
     async def _let_in(self) -> None:
         head = bytes(self._head or b"")
-        if not is_video(head[:HEAD_BYTES]):
+        if not self._accepts(head[:HEAD_BYTES]):
             raise NotVideo(self.what, describe(head[:HEAD_BYTES]))
         self._head = None
         await self._sink.write(head)

@@ -1,6 +1,8 @@
 """Small edits that the transitions are made of."""
 
 from shared.errors import Refused
+from shared.job._told import JOB_EVENTS, with_webhook
+from shared.job.document import shortened
 from shared.job.model import (
     Attempt,
     Clip,
@@ -11,7 +13,6 @@ from shared.job.model import (
     Passage,
     Stage,
     TimelineEntry,
-    shortened,
 )
 
 TIMELINE_LIMIT = 400
@@ -47,7 +48,8 @@ def progressed(job: Job, now: int) -> Job:
 def reached(job: Job, status: JobStatus, now: int) -> Job:
     """Return the job in `status`."""
     passages = (*job.passages, Passage(status=status, at=now))
-    return touched(job).but(status=status, passages=passages, progress_at=now, step_tries=0)
+    job = touched(job).but(status=status, passages=passages, progress_at=now, step_tries=0)
+    return with_webhook(job, JOB_EVENTS[status], now) if status in JOB_EVENTS else job
 
 
 def lease_for(owner: str, now: int, lease_ms: int) -> Lease:

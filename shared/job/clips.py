@@ -23,17 +23,20 @@ from shared.job._edit import (
     with_clip,
 )
 from shared.job._endings import after_clip_ended, attempt_over, forgiven, give_up, kept_attempts, refusals
+from shared.job._told import VIDEO_READY, with_webhook
+from shared.job.document import shortened
 from shared.job.model import (
+    MAKING,
     Artifact,
     Attempt,
     AttemptState,
     Clip,
+    ClipRole,
     ClipStatus,
     Failure,
     Job,
     JobStatus,
     Stage,
-    shortened,
 )
 from shared.job.policy import AmbiguousPolicy, Policy
 
@@ -80,7 +83,7 @@ def begin_order(job: Job, number: int, *, owner: str, provider: str, model: str,
     clip = clip.but(
         status=ClipStatus.SUBMITTING,
         changed_at=now,
-        attempts=(*kept_attempts(clip.attempts), attempt),
+        attempts=(*kept_attempts(clip), attempt),
         lease=lease_for(owner, now, policy.lease_ms),
     )
     job = with_clip(job, clip)
@@ -111,7 +114,7 @@ def defer_order(job: Job, number: int, *, until: int, why: str, now: int) -> Job
 def give_up_order(job: Job, number: int, *, failure: Failure, now: int) -> Job:
     """A clip that waits to be ordered cannot be: no model takes it."""
     clip = job.clip(number)
-    if job.status.is_final or clip.status is not ClipStatus.PENDING:
+    if job.status.is_final or clip.status is not ClipStatus.PENDING or now < clip.not_before:
         return job
     return give_up(job, clip, failure, now)
 
@@ -167,6 +170,8 @@ def order_declined(
     if attempt.state not in (AttemptState.SUBMITTING, AttemptState.AMBIGUOUS):
         raise Refused("not_submitting", f"attempt {attempt_number} is {attempt.state}")
     attempt = attempt.but(state=AttemptState.REFUSED, ended_at=now, failure=failure)
+    if attempt.number <= clip.counted_from:  # somebody has asked for a new order meanwhile: this one is history
+        return with_clip(job, with_attempt(clip, attempt))
     return attempt_over(job, with_attempt(clip, attempt), failure, again_at, now, "order declined")
 
 
@@ -194,7 +199,7 @@ def settle_order(job: Job, number: int, *, now: int, policy: Policy) -> Job:
     if policy.ambiguous is AmbiguousPolicy.WAIT or now < clip.changed_at + policy.ambiguous_window_ms:
         return job
     failure = ambiguous_failure(clip)
-    perhaps_paid = sum(known.state is not AttemptState.REFUSED for known in clip.attempts)
+    perhaps_paid = sum(known.state is not AttemptState.REFUSED for known in clip.tries)
     again = policy.ambiguous is AmbiguousPolicy.RESUBMIT and perhaps_paid < policy.max_attempts
     again_at = now if again else None
     clip = with_attempt(clip, attempt.but(ended_at=now, failure=failure))
@@ -213,8 +218,28 @@ def ambiguous_failure(clip: Clip) -> Failure:
     )
 
 
-def polled(job: Job, number: int, attempt_number: int, *, provider_state: str, next_poll_at: int, now: int) -> Job:
-    """The provider is still at it; a change of its own state is progress, unless it goes to and fro for ever."""
+def polled(
+    job: Job,
+    number: int,
+    attempt_number: int,
+    *,
+    provider_state: str,
+    next_poll_at: int,
+    now: int,
+    problem: Failure | None = None,
+) -> Job:
+    """The provider is still at it; a change of its own state is progress, unless it goes to and fro for ever.
+
+    Args:
+        job: the job.
+        number: the clip.
+        attempt_number: the attempt that was asked about.
+        provider_state: how far it is, in the provider's words.
+        next_poll_at: when to ask again.
+        now: the time.
+        problem: why the provider did not tell, if only a person can change that (a rejected key, say): the reason
+            of the job's failure, should it come to that.
+    """
     clip = job.clip(number)
     attempt = _newest(clip, attempt_number)
     provider_state = shortened(provider_state)
@@ -223,7 +248,7 @@ def polled(job: Job, number: int, attempt_number: int, *, provider_state: str, n
         return job
     if changed:
         attempt = attempt.but(provider_state=provider_state, provider_changes=attempt.provider_changes + 1)
-    clip = with_attempt(clip, attempt).but(poll_at=next_poll_at, polls=clip.polls + 1)
+    clip = with_attempt(clip, attempt.but(problem=problem)).but(poll_at=next_poll_at, polls=clip.polls + 1)
     job = with_clip(job, clip)
     return progressed(job, now) if changed and attempt.provider_changes <= PATIENT_CHANGES else touched(job)
 
@@ -306,6 +331,8 @@ def clip_home(
         clip=number,
         attempt=attempt_number,
     )
+    if clip.role is ClipRole.CLIP and not job.status.is_final:
+        job = with_webhook(job, VIDEO_READY, now, clip=number)
     return after_clip_ended(job, now)
 
 
@@ -319,6 +346,7 @@ def attempt_failed(
     now: int,
     credits_spent: float | None = None,
     owner: str | None = None,
+    result_waits: bool = False,
 ) -> Job:
     """The provider gave the task up, or its result cannot be used.
 
@@ -332,6 +360,7 @@ def attempt_failed(
         credits_spent: what the attempt cost, if known.
         owner: if given, only the holder of the clip's lease may say so: whoever found the result unusable, while
             somebody else may be bringing it home by now. The provider's own verdict needs no lease.
+        result_waits: the provider has a result that could not be fetched; a retry fetches it.
 
     Raises:
         Refused: the attempt is history or not with the provider, or the owner lost its lease.
@@ -344,13 +373,17 @@ def attempt_failed(
         raise Refused("not_generating", f"clip {number} is {clip.status}")
     if owner is not None:
         require_owner(clip.lease, owner)
-    attempt = attempt.but(state=AttemptState.FAILED, ended_at=now, failure=failure, credits=credits_spent)
+    attempt = attempt.but(
+        state=AttemptState.FAILED, ended_at=now, failure=failure, credits=credits_spent, result_waits=result_waits
+    )
     return attempt_over(job, with_attempt(clip, attempt), failure, again_at, now, "attempt failed")
 
 
 def _require_running(job: Job) -> None:
     if job.status.is_final:
         raise Refused("finished", f"the job is {job.status}")
+    if job.status not in MAKING:
+        raise Refused("too_late", f"the job is {job.status} and orders nothing more")
 
 
 def _newest(clip: Clip, attempt_number: int) -> Attempt:

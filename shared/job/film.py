@@ -17,7 +17,7 @@ from shared.job._edit import (
     require_free,
     require_owner,
 )
-from shared.job.model import Delivery, Failure, Film, Job, JobStatus, Stage
+from shared.job.model import ClipStatus, Delivery, Failure, Film, Job, JobStatus, Stage
 from shared.job.policy import Policy
 
 S = Stage.STITCHING
@@ -41,7 +41,7 @@ def begin_stitch(job: Job, *, owner: str, now: int, policy: Policy) -> Job:
     again = job.status is JobStatus.STITCHING
     job = job if again else reached(job, JobStatus.STITCHING, now)
     job = job.but(lease=lease_for(owner, now, policy.lease_ms), step_tries=job.step_tries + 1)
-    return log(job, now, S, "stitching again" if again else f"stitching {len(job.clips)} clips")
+    return log(job, now, S, "stitching again" if again else f"stitching {_count(job)} clips")
 
 
 def film_stitched(job: Job, *, owner: str, film: Film, now: int) -> Job:
@@ -140,3 +140,7 @@ def fail(job: Job, *, failure: Failure, now: int, owner: str | None = None) -> J
         if job.mirror.lease is not None and job.mirror.lease.owner == owner:
             job = job.but(mirror=job.mirror.but(lease=None))
     return ended_badly(job, failure, now)
+
+
+def _count(job: Job) -> int:
+    return sum(clip.status is ClipStatus.READY for clip in job.shots)

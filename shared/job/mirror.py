@@ -2,7 +2,8 @@
 
 from shared.errors import Refused
 from shared.job._edit import holds, lease_for, log, require_free, require_owner, touched
-from shared.job.model import Job, JobStatus, Stage, shortened
+from shared.job.document import shortened
+from shared.job.model import Job, JobStatus, Stage
 from shared.job.policy import Policy
 
 NAMES: dict[JobStatus, str] = {
@@ -13,13 +14,16 @@ NAMES: dict[JobStatus, str] = {
     JobStatus.UPLOADING: "Uploading",
     JobStatus.COMPLETED: "Completed",
     JobStatus.FAILED: "Failed",
+    JobStatus.REVIEW: "Review",
+    JobStatus.CANCELLED: "Cancelled",
 }
 """The words of the record's `Status` field, as users of the original know them."""
 
 
 def is_settled(job: Job) -> bool:
-    """Whether all is done that will ever be done for the job: it is over, and its record says so."""
-    return job.status.is_final and (job.record_id is None or job.mirror.written >= len(job.passages))
+    """Whether all is done that will ever be done for the job: it is over, and its record and its user know it."""
+    is_mirrored = job.record_id is None or job.mirror.written >= len(job.passages)
+    return job.status.is_final and is_mirrored and not any(webhook.is_pending for webhook in job.webhooks)
 
 
 def next_status(job: Job, *, now: int, policy: Policy) -> tuple[JobStatus, int] | None:

@@ -1,49 +1,53 @@
 """The job document: one immutable value that says all that has happened to a job.
 
-It is stored as JSON. Readers ignore fields they do not know, and every field added later has a default, so
-that this version reads the documents of the last one and the other way round (rolling upgrades).
+It is stored as JSON. Readers keep fields they do not know, and every field added later has a default, so that
+this version reads the documents of the last one and the other way round (rolling upgrades).
 All times are milliseconds since the Unix epoch.
 """
 
 from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
-TEXT_LIMIT = 500
-"""Characters kept of a text that quotes somebody else: documents stay bounded whatever partners write."""
-
-
-def shortened(text: str) -> str:
-    """Return `text` with at most `TEXT_LIMIT` characters."""
-    return text if len(text) <= TEXT_LIMIT else text[: TEXT_LIMIT - 1] + "…"
-
-
-class Document(BaseModel):
-    """Base of every part of the document: immutable, tolerant of unknown fields."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    def but(self, **changes: Any) -> Self:
-        """Return a copy with some fields replaced."""
-        return self.model_copy(update=changes)
+from shared.job.document import Document, shortened
+from shared.job.wishes import ClipFailurePolicy, FilmWishes, Priority
 
 
 class JobStatus(StrEnum):
-    """Where a job stands. Goes forward only, except `failed → generating` by an explicit retry."""
+    """Where a job stands.
+
+    Goes forward only, except `failed → generating` by an explicit retry and `review → generating` by a clip that
+    is made anew.
+    """
 
     PENDING = "pending"
     GENERATING = "generating"
+    REVIEW = "review"
+    """All clips are home and wait for a person's approval."""
     PROCESSING = "processing"
     STITCHING = "stitching"
     UPLOADING = "uploading"
     COMPLETED = "completed"
     FAILED = "failed"
+    CANCELLED = "cancelled"
 
     @property
     def is_final(self) -> bool:
         """Whether nothing more happens to the film (its last status may still have to reach Airtable)."""
-        return self in (JobStatus.COMPLETED, JobStatus.FAILED)
+        return self in (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)
+
+
+MAKING = (JobStatus.PENDING, JobStatus.GENERATING)
+"""The statuses in which clips are ordered."""
+
+
+class ClipRole(StrEnum):
+    """What a clip is for. Only those of role `clip` are shown one after another."""
+
+    CLIP = "clip"
+    SOUNDTRACK = "soundtrack"
+    OVERLAY = "overlay"
 
 
 class ClipStatus(StrEnum):
@@ -116,6 +120,9 @@ class Attempt(Document):
     Attributes:
         provider_state: how far the task is, in the provider's words.
         provider_changes: how often that has changed.
+        problem: why the provider does not tell about the task, if only a person can change that.
+        result_waits: the provider has a result, and only bringing it home failed: a retry fetches it instead of
+            paying for another one.
     """
 
     number: int
@@ -130,6 +137,8 @@ class Attempt(Document):
     provider_changes: int = 0
     failure: Failure | None = None
     credits: float | None = None
+    problem: Failure | None = None
+    result_waits: bool = False
 
 
 class Artifact(Document):
@@ -145,9 +154,19 @@ class Artifact(Document):
 class Clip(Document):
     """One clip of the film: what was asked for and what became of it.
 
+    Music and logo are brought home by the same steps, so they are clips of another role, behind the shown ones.
+
     Attributes:
         number: place in the film, from 1.
         task_id: our own id of the clip's task (`taskIdN` of the HTTP answer), known before any provider's.
+        prompt: what is to be seen; empty for a clip that has a `source`.
+        source: where an existing film is taken from instead of ordering one: `https://…`, or `artifact:<key>`
+            for a file in our artifact store.
+        counted_from: attempts up to this number do not count towards the limit any more: somebody asked for the
+            clip to be made again.
+        takes: how often somebody asked for the clip to be made anew.
+        remade_by: the request that asked for the newest take, so that its repetition changes nothing.
+        auto_retries: how often the clip was begun anew by itself (`on_clip_failure: retry`).
         changed_at: when its status last changed.
         not_before: a pending clip is not ordered before this time.
         poll_at: when to ask the provider again if no callback came.
@@ -158,8 +177,16 @@ class Clip(Document):
     number: int
     task_id: str
     prompt: str
+    role: ClipRole = ClipRole.CLIP
+    source: str | None = None
     duration_s: int | None = None
     model: str | None = None
+    aspect_ratio: AspectRatio | None = None
+    seed: int | None = None
+    counted_from: int = 0
+    takes: int = 0
+    remade_by: str = ""
+    auto_retries: int = 0
     status: ClipStatus = ClipStatus.PENDING
     changed_at: int = 0
     attempts: tuple[Attempt, ...] = ()
@@ -175,6 +202,11 @@ class Clip(Document):
     def attempt(self) -> Attempt | None:
         """The newest attempt, if there was any."""
         return self.attempts[-1] if self.attempts else None
+
+    @property
+    def tries(self) -> tuple[Attempt, ...]:
+        """The attempts that count towards the limits: those since somebody last asked for the clip to be made."""
+        return tuple(attempt for attempt in self.attempts if attempt.number > self.counted_from)
 
     @property
     def in_flight(self) -> bool:
@@ -223,6 +255,56 @@ class Mirror(Document):
     problem: str | None = None
 
 
+class WebhookState(StrEnum):
+    """How far the telling of one event has come."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    GIVEN_UP = "given_up"
+
+
+class WebhookTry(Document):
+    """One try to tell the user's system: when, how it answered (HTTP status), or what went wrong."""
+
+    at: int
+    status: int | None = None
+    problem: str | None = None
+
+
+class Webhook(Document):
+    """One event to be told to the user's system, and the log of trying.
+
+    Attributes:
+        id: stable over all tries and replays (`webhook-id` of Standard Webhooks).
+        event: `job.completed`, `job.failed`, `job.cancelled`, `job.review` or `video.ready`.
+        at: when the event happened.
+        clip: of `video.ready`.
+        tries: the newest few.
+        tried: how often, in all.
+        since: when the present series of tries began: with the event, or when somebody asked for a replay.
+        failures: tries of this series that failed.
+        not_before: when the next try is due.
+        lease: held while somebody tries.
+    """
+
+    id: str
+    event: str
+    at: int
+    clip: int | None = None
+    state: WebhookState = WebhookState.PENDING
+    tries: tuple[WebhookTry, ...] = ()
+    tried: int = 0
+    since: int = 0
+    failures: int = 0
+    not_before: int = 0
+    lease: Lease | None = None
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether it is still to be told."""
+        return self.state is WebhookState.PENDING
+
+
 class TimelineEntry(Document):
     """One thing that happened, for people."""
 
@@ -244,6 +326,18 @@ class Job(Document):
         step_tries: how often that step has been begun since the status last changed.
         nudges: how often the reconciler has re-published this job's events since something last happened.
         traceparent: W3C trace context of the request that made the job.
+        models: models to choose from, in order of preference; empty takes the installation's.
+        resolution: `480p` to `2160p` to ask the models for; None takes theirs.
+        fields: other fields of the record to write when the film stands in it.
+        metadata: the user's own; echoed everywhere.
+        webhook_url: whom to tell.
+        webhook_events: which events, beside those always told.
+        min_clips: with `on_clip_failure` `skip`: a film of fewer clips is not made.
+        review: whether a person has to approve the clips before they are joined.
+        approved_at: when that happened; None again as soon as a clip is made anew.
+        key_name: name of the API key that made the job.
+        retries: how often somebody asked for a failed job to go on.
+        discarded: files of takes and films that were thrown away and are still to be deleted.
     """
 
     id: str
@@ -257,6 +351,22 @@ class Job(Document):
     clips: tuple[Clip, ...]
     aspect_ratio: AspectRatio = AspectRatio.LANDSCAPE
     record_id: str | None = None
+    models: tuple[str, ...] = ()
+    resolution: str | None = None
+    wishes: FilmWishes = FilmWishes()
+    fields: dict[str, Any] = Field(default_factory=dict)
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    webhook_url: str | None = None
+    webhook_events: tuple[str, ...] = ()
+    webhooks: tuple[Webhook, ...] = ()
+    on_clip_failure: ClipFailurePolicy = ClipFailurePolicy.FAIL
+    min_clips: int = 1
+    review: bool = False
+    approved_at: int | None = None
+    priority: Priority = Priority.NORMAL
+    key_name: str | None = None
+    retries: int = 0
+    discarded: tuple[str, ...] = ()
     lease: Lease | None = None
     step_tries: int = 0
     film: Film | None = None
@@ -268,6 +378,11 @@ class Job(Document):
     nudges: int = 0
     nudged_at: int = 0
     traceparent: str | None = None
+
+    @property
+    def shots(self) -> tuple[Clip, ...]:
+        """The clips that are shown one after another, in order: all but music and logo."""
+        return tuple(clip for clip in self.clips if clip.role is ClipRole.CLIP)
 
     def clip(self, number: int) -> Clip:
         """Return clip `number` (from 1).

@@ -9,19 +9,23 @@ from dataclasses import dataclass
 
 from shared.events import (
     EventData,
+    JobCancelled,
     JobCompleted,
     JobCreated,
     JobFailed,
+    JobReview,
     JobStitched,
     JobStitching,
     VideoCallback,
     VideoReady,
     VideoRequested,
+    WebhookDue,
 )
 from shared.job.clips import ambiguous_failure
 from shared.job.mirror import is_settled
 from shared.job.model import Clip, ClipStatus, Failure, Job, JobStatus, Stage
 from shared.job.policy import AmbiguousPolicy, Policy
+from shared.job.webhooks import due_at as webhook_due_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,8 @@ STAGE_OF: dict[JobStatus, Stage] = {
     JobStatus.UPLOADING: Stage.UPLOADING,
     JobStatus.COMPLETED: Stage.UPLOADING,
     JobStatus.FAILED: Stage.UPLOADING,
+    JobStatus.REVIEW: Stage.GENERATING,
+    JobStatus.CANCELLED: Stage.UPLOADING,
 }
 """The stage in which a job of this status waits."""
 
@@ -68,7 +74,7 @@ def due_at(job: Job, policy: Policy) -> int | None:
     patience = _patience_until(job, policy)
     times = [max(want.due_at, patience) for want in _wants(job, policy)]
     if not job.status.is_final:
-        times.append(job.progress_at + policy.job_timeout_ms)
+        times.append(job.progress_at + _timeout_ms(job, policy))
     return min(times)
 
 
@@ -81,16 +87,23 @@ def expires_at(job: Job, policy: Policy) -> int | None:
 
 def overdue(job: Job, now: int, policy: Policy) -> Failure | None:
     """Return why the job must be failed now for want of progress, or None."""
-    if job.status.is_final or now < job.progress_at + policy.job_timeout_ms:
+    if job.status.is_final or now < job.progress_at + _timeout_ms(job, policy):
         return None
     if job.failure is not None:
         return job.failure
+    if job.status is JobStatus.REVIEW:
+        hours = policy.review_timeout_ms / 3_600_000
+        message = f"Nobody approved the clips within {hours:g} hours"
+        return Failure(stage=STAGE_OF[job.status], code="review_timeout", message=message, retryable=True)
     for clip in job.clips:
         if clip.status is ClipStatus.SUBMITTING:  # ambiguous, or soon to be: the order may have been taken
             return ambiguous_failure(clip)
+        if clip.status is ClipStatus.GENERATING and clip.attempt is not None and clip.attempt.problem is not None:
+            return clip.attempt.problem
     seconds = policy.job_timeout_ms // 1000
     message = f"Timed out: no progress for {seconds} s while {job.status}"
-    stuck = next((clip for clip in job.clips if clip.status is not ClipStatus.READY), None)
+    waiting = (clip for clip in job.clips if clip.status not in (ClipStatus.READY, ClipStatus.FAILED))
+    stuck = next(waiting, None)
     if stuck is not None:
         message += f"; video {stuck.number} is {stuck.status}"
         last = next((a.failure for a in reversed(stuck.attempts) if a.failure is not None), None)
@@ -114,6 +127,10 @@ def announcement(job: Job) -> Nudge:
         payload = JobStitched()
     elif status is JobStatus.COMPLETED:
         payload = JobCompleted()
+    elif status is JobStatus.CANCELLED:
+        payload = JobCancelled()
+    elif status is JobStatus.REVIEW:
+        payload = JobReview()
     else:
         assert job.failure is not None
         payload = JobFailed(stage=job.failure.stage, code=job.failure.code, message=job.failure.message)
@@ -123,6 +140,11 @@ def announcement(job: Job) -> Nudge:
 def nudged(job: Job, now: int) -> Job:
     """Note that what was outstanding has been published once more."""
     return job.but(nudges=job.nudges + 1, nudged_at=now)
+
+
+def _timeout_ms(job: Job, policy: Policy) -> int:
+    """Return how long the job may stay without progress: a person is given more time than a machine."""
+    return policy.review_timeout_ms if job.status is JobStatus.REVIEW else policy.job_timeout_ms
 
 
 def _patience_until(job: Job, policy: Policy) -> int:
@@ -141,6 +163,10 @@ def _wants(job: Job, policy: Policy) -> Iterator[_Want]:
         if job.mirror.lease is not None:
             mirror_at = max(mirror_at, job.mirror.lease.expires_at)
         yield _Want(mirror_at, announcement(job))
+    for webhook in job.webhooks:
+        if webhook.is_pending:
+            telling = Nudge(WebhookDue(webhook=webhook.id), f"{webhook.id}:{webhook.tried}")
+            yield _Want(max(webhook_due_at(webhook), webhook.since + policy.nudge_after_ms), telling)
     if job.status.is_final:
         return
     for clip in job.clips:

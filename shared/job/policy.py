@@ -21,6 +21,7 @@ class Policy:
 
     Attributes:
         job_timeout_ms: a job that came no closer to its end for this long fails (`JOB_TIMEOUT`).
+        review_timeout_ms: how long the clips wait for a person's approval before the job fails (`REVIEW_TIMEOUT`).
         job_ttl_ms: a finished job and its files are kept this long (`JOB_TTL`).
         lease_ms: a step whose owner fell silent for this long may be taken over.
         nudge_after_ms: the reconciler re-publishes what is outstanding after this much silence; the pause
@@ -33,6 +34,7 @@ class Policy:
     """
 
     job_timeout_ms: int = 600_000
+    review_timeout_ms: int = 604_800_000
     job_ttl_ms: int = 86_400_000
     lease_ms: int = 30_000
     nudge_after_ms: int = 5_000

@@ -12,7 +12,7 @@ import json
 import logging
 import random
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from weakref import WeakValueDictionary
 
@@ -21,7 +21,8 @@ from pydantic import ValidationError
 from shared.clock import Clock, now_ms
 from shared.errors import JobExists, JobNotFound, StitcherError, StoreUnavailable
 from shared.job.model import Job, JobStatus
-from shared.store.protocol import Backend, Row
+from shared.store.protocol import Backend, Row, Tally
+from shared.usage import USAGE_TTL_MS, Use, adds_of, book_of, new_uses, uses
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +131,14 @@ class JobStore:
         return await self._backend.expired(self._clock(), limit)
 
     async def delete(self, job_id: str) -> None:
-        """Forget a job; nothing happens if there is none."""
+        """Forget a job, once all it has used is counted; nothing happens if there is none."""
+        stored = await self._backend.load(job_id)
+        if stored is None:
+            return
+        try:
+            await self._count(uses(_parse(stored[1], job_id)))
+        except DocumentUnreadable as error:
+            log.error("what it used cannot be counted: %s", error)  # noqa: TRY400  (the message says it all)
         await self._backend.delete(job_id)
 
     async def page(
@@ -185,6 +193,16 @@ class JobStore:
         """Take a permit of a window shared by all processes; 0, or how many ms to wait. See `Backend.take`."""
         return await self._backend.take(bucket, limit, window_ms, self._clock())
 
+    async def tally(
+        self, book: str, adds: Mapping[str, int], *, caps: Mapping[str, int], token: str | None, ttl_ms: int
+    ) -> Tally:
+        """Add to counters that all processes share: to all, or to none if one would pass its cap."""
+        return await self._backend.tally(book, adds, caps, token, ttl_ms)
+
+    async def amounts(self, book: str) -> dict[str, int]:
+        """All counters of a book."""
+        return await self._backend.amounts(book)
+
     async def _compare_and_set(self, job_id: str, transition: Transition) -> Job:
         for attempt in range(MAX_TRIES):
             stored = await self._backend.load(job_id)
@@ -197,9 +215,22 @@ class JobStore:
                 return job
             changed = changed.but(version=version + 1, updated_at=self._clock())
             if await self._backend.swap(self._row(changed), version, uuid.uuid4().hex):
+                await self._count_now(new_uses(job, changed))
                 return changed
             await asyncio.sleep(random.uniform(0, min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**attempt)))  # noqa: S311
         raise StoreUnavailable(f"job {job_id}: {MAX_TRIES} other writes came in between; try again")
+
+    async def _count_now(self, found: Iterable[Use]) -> None:
+        """Count, but never fail a write that was done: `delete` makes up for what is not counted now."""
+        try:
+            await self._count(found)
+        except StoreUnavailable as down:
+            log.warning("usage is counted later: %s", down)
+
+    async def _count(self, found: Iterable[Use]) -> None:
+        for use in found:
+            book = book_of(use.day)
+            await self._backend.tally(book, adds_of(use), {}, use.token, USAGE_TTL_MS)
 
     def _row(self, job: Job) -> Row:
         return Row(

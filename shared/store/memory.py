@@ -7,12 +7,13 @@ other tasks once, as a real backend would, so that code which forgets compare-an
 import asyncio
 from bisect import bisect_left, bisect_right, insort
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import islice
 
 from shared.clock import Clock, now_ms
 from shared.store.cursors import Position, decode_cursor, encode_cursor
-from shared.store.protocol import Page, Row
+from shared.store.protocol import Page, Row, Tally
 from shared.store.tokens import is_remembered, remember
 
 Entry = tuple[int, str]
@@ -66,6 +67,15 @@ class _Expiring:
         return {key: value for key, (value, _) in self._values.items()}
 
 
+@dataclass
+class _Book:
+    """Counters and the tokens they have seen."""
+
+    expires_at: int = 0
+    counters: dict[str, int] = field(default_factory=dict)
+    tokens: set[str] = field(default_factory=set)
+
+
 class MemoryBackend:
     """`shared.store.protocol.Backend` on dictionaries; gone with the process.
 
@@ -83,6 +93,8 @@ class MemoryBackend:
         self._claims = _Expiring(clock)
         self._marks = _Expiring(clock)
         self._permits: dict[str, list[int]] = {}
+        self._books: dict[str, _Book] = {}
+        self._clock = clock
 
     async def open(self) -> None:
         """Nothing to prepare."""
@@ -201,6 +213,35 @@ class MemoryBackend:
             return taken[len(taken) - limit] + window_ms - now_ms
         taken.insert(bisect_right(taken, now_ms), now_ms)
         return 0
+
+    async def tally(
+        self, book: str, adds: Mapping[str, int], caps: Mapping[str, int], token: str | None, ttl_ms: int
+    ) -> Tally:
+        """See `Backend.tally`."""
+        await asyncio.sleep(0)
+        kept = self._living_book(book) or _Book()
+        sums = {name: kept.counters.get(name, 0) + amount for name, amount in adds.items()}
+        now = {name: kept.counters.get(name, 0) for name in adds}
+        if token is not None and token in kept.tokens:
+            return Tally(None, now)
+        for name in adds:
+            if name in caps and adds[name] > 0 and sums[name] > caps[name]:
+                return Tally(name, now)
+        kept.counters |= sums
+        kept.tokens |= {token} if token is not None else set()
+        kept.expires_at = self._clock() + ttl_ms
+        self._books[book] = kept
+        return Tally(None, sums)
+
+    async def amounts(self, book: str) -> dict[str, int]:
+        """See `Backend.amounts`."""
+        await asyncio.sleep(0)
+        kept = self._living_book(book)
+        return {} if kept is None else dict(kept.counters)
+
+    def _living_book(self, book: str) -> _Book | None:
+        kept = self._books.get(book)
+        return kept if kept is not None and kept.expires_at > self._clock() else None
 
     def _put(self, row: Row, tokens: str) -> None:
         self._rows[row.id] = (row, tokens)

@@ -8,8 +8,12 @@ Clients retry under the hood, so a write whose answer was lost may be executed t
 carries a `token`, unique per logical write: a repeated write with the same token answers as the first did.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
+
+TOKEN_TTL_MS = 45 * 86_400_000
+"""How long after its last change a book may forget the tokens it has seen: books can live much longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,19 @@ class Page:
 
     documents: tuple[str, ...]
     cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What counting came to.
+
+    Attributes:
+        refused: the counter that would have passed its cap, so that nothing was added at all; None if all was.
+        amounts: the counters that were named, as they stand now.
+    """
+
+    refused: str | None
+    amounts: Mapping[str, int]
 
 
 class Backend(Protocol):
@@ -115,3 +132,22 @@ class Backend(Protocol):
         Returns 0 when the permit was granted, else the milliseconds to wait before asking again (nothing
         was taken). Used for kie.ai's 20 orders per 10 s and Airtable's 5 requests per second.
         """
+
+    async def tally(
+        self, book: str, adds: Mapping[str, int], caps: Mapping[str, int], token: str | None, ttl_ms: int
+    ) -> Tally:
+        """Add to several counters of `book` at once: all of them, or none if one would pass its cap.
+
+        Used for what may be spent and what was used, shared by all processes.
+
+        Args:
+            book: counters that live and are read together, such as those of one day.
+            adds: what to add, by counter; a counter that was never named is 0.
+            caps: most that a counter of `adds` may come to; those not named have no cap. Adding nothing (or less)
+                is never refused.
+            token: adds once per book, however often it is repeated within `TOKEN_TTL_MS`; None adds every time.
+            ttl_ms: the book disappears after this time without anything being added.
+        """
+
+    async def amounts(self, book: str) -> dict[str, int]:
+        """Return all counters of a book; empty if there is none."""

@@ -14,6 +14,8 @@ same, so a deployment can move from one to the other and keep its jobs.
 | `sora:{jobs}:claim:<key>`    | string     | holder of a lock or an idempotency key, with a time to live        |
 | `sora:{jobs}:marks`          | hash       | mark by key, as `<expires_at> <value>`                             |
 | `sora:{jobs}:permits:<name>` | sorted set | permits of a sliding window by the time they were granted          |
+| `sora:{jobs}:book:<name>`    | hash       | counters, with a time to live                                      |
+| `sora:{jobs}:seen:<name>`    | set        | tokens that a book has seen, with the same                         |
 
 The listings are ordered by member, not by score: one declared key serves all statuses, so the write script
 need not know beforehand which status a row had. Scripts touch only the KEYS they are given, and all keys have
@@ -23,13 +25,14 @@ one hash tag, which is what Redis Cluster and Upstash ask of scripts.
 import hashlib
 import uuid
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
 from shared.clock import Clock, now_ms
 from shared.store.cursors import Position, decode_cursor, encode_cursor
-from shared.store.protocol import Page, Row
+from shared.store.protocol import TOKEN_TTL_MS, Page, Row, Tally
 from shared.store.tokens import KEPT
 
 Argument = str | int
@@ -67,6 +70,7 @@ CLAIM = Script.load("claim")
 RELEASE = Script.load("release")
 MARK = Script.load("mark")
 TAKE = Script.load("take")
+TALLY = Script.load("tally")
 
 
 class Keys:
@@ -103,6 +107,14 @@ class Keys:
     def permits(self, bucket: str) -> str:
         """Key of a sliding window's permits."""
         return f"{self._base}permits:{bucket}"
+
+    def book(self, book: str) -> str:
+        """Key of a book's counters."""
+        return f"{self._base}book:{book}"
+
+    def seen(self, book: str) -> str:
+        """Key of the tokens a book has seen."""
+        return f"{self._base}seen:{book}"
 
 
 class RedisLayoutBackend(ABC):
@@ -217,6 +229,22 @@ class RedisLayoutBackend(ABC):
         return int(
             await self._run(TAKE, (self._keys.permits(bucket),), uuid.uuid4().hex, limit, window_ms, now_ms, ttl_ms)
         )
+
+    async def tally(
+        self, book: str, adds: Mapping[str, int], caps: Mapping[str, int], token: str | None, ttl_ms: int
+    ) -> Tally:
+        """See `Backend.tally`. The server's clock counts the time to live."""
+        args: list[Argument] = []
+        for name, amount in adds.items():
+            args += [name, amount, caps.get(name, "")]
+        keys = (self._keys.book(book), self._keys.seen(book))
+        refused, *amounts = await self._run(TALLY, keys, token or "", ttl_ms, min(ttl_ms, TOKEN_TTL_MS), *args)
+        return Tally(str(refused) or None, dict(zip(adds, map(int, amounts), strict=True)))
+
+    async def amounts(self, book: str) -> dict[str, int]:
+        """See `Backend.amounts`."""
+        found = _mapping(await self._execute("HGETALL", self._keys.book(book)))
+        return {name: int(amount) for name, amount in found.items()}
 
     async def _write(self, row: Row, expected_version: int, token: str) -> bool:
         written = await self._run(

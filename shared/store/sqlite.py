@@ -10,7 +10,7 @@ Facts: https://www.sqlite.org/wal.html, https://www.sqlite.org/pragma.html#pragm
 import asyncio
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.resources import files
@@ -19,11 +19,14 @@ from typing import TypeVar, TypeVarTuple
 
 from shared.clock import Clock, now_ms
 from shared.errors import StoreUnavailable
+from shared.store import sqlite_books
 from shared.store.cursors import Position, decode_cursor, encode_cursor
-from shared.store.protocol import Page, Row
+from shared.store.protocol import Page, Row, Tally
 from shared.store.tokens import is_remembered, remember
 
-SCHEMA_VERSION = 1
+MIGRATIONS = ("schema.sql", "schema-2.sql")
+"""What brings an empty file to schema 1, then 2, and so on."""
+SCHEMA_VERSION = len(MIGRATIONS)
 
 Args = TypeVarTuple("Args")
 R = TypeVar("R")
@@ -138,6 +141,16 @@ class SqliteBackend:
         """See `Backend.take`."""
         return await self._write(_take, bucket, limit, window_ms, now_ms)
 
+    async def tally(
+        self, book: str, adds: Mapping[str, int], caps: Mapping[str, int], token: str | None, ttl_ms: int
+    ) -> Tally:
+        """See `Backend.tally`."""
+        return await self._write(sqlite_books.tally, book, adds, caps, token, self._clock(), ttl_ms)
+
+    async def amounts(self, book: str) -> dict[str, int]:
+        """See `Backend.amounts`."""
+        return await self._read(sqlite_books.amounts, book, self._clock())
+
     async def _read(self, operation: Callable[[sqlite3.Connection, *Args], R], *args: *Args) -> R:
         return await self._run("BEGIN", operation, *args)
 
@@ -202,8 +215,9 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
             f"this one knows {SCHEMA_VERSION}); update, or point DATA_DIR elsewhere"
         )
     if version < SCHEMA_VERSION:
-        for statement in _statements((files(__package__) / "schema.sql").read_text()):
-            connection.execute(statement)
+        for migration in MIGRATIONS[version:]:
+            for statement in _statements((files(__package__) / migration).read_text()):
+                connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     connection.execute("COMMIT")
 

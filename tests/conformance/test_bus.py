@@ -11,7 +11,7 @@ import pytest
 from shared.bus.letters import UnknownQueue
 from shared.bus.protocol import Bus, Delivery, Reject, Retry, Subscription
 from shared.errors import PublishFailed
-from shared.events import Event
+from shared.events import Event, EventName
 from tests.support.bus import (
     READY_STITCHER,
     READY_UPLOADER,
@@ -19,6 +19,7 @@ from tests.support.bus import (
     Diary,
     Epitaphs,
     Gate,
+    Hearer,
     Script,
     created,
     ready,
@@ -337,6 +338,71 @@ async def test_a_queue_that_does_not_exist_is_named_as_such(open_bus: OpenBus) -
         await bus.drop_dead("nobody.video.requested")
     with pytest.raises(UnknownQueue):
         await bus.consume(READY_STITCHER, Script())
+
+
+async def test_every_listener_hears_every_event_it_asked_for_and_no_other(open_bus: OpenBus) -> None:
+    bus = await open_bus(REQUESTED, READY_STITCHER)
+    one, two, other = Hearer(), Hearer(), Hearer()
+    await bus.listen([EventName.VIDEO_READY], one)
+    await bus.listen([EventName.VIDEO_READY, EventName.VIDEO_REQUESTED], two)
+    await bus.listen([EventName.JOB_CREATED], other)
+    await bus.publish(ready(1))
+    await bus.publish(requested(1))
+    await bus.publish(created())
+    await one.wait_for(ready(1).id)
+    await two.wait_for(ready(1).id, requested(1).id)
+    await other.wait_for(created().id)
+    assert [len(each.events) for each in (one, two, other)] == [1, 2, 1]
+    # The work queues have their copies all the same.
+    await until_stats(bus, READY_STITCHER, ready=1)
+    await until_stats(bus, REQUESTED, ready=1)
+
+
+async def test_a_listener_hears_events_as_they_were_published_in_their_order(open_bus: OpenBus) -> None:
+    bus = await open_bus(REQUESTED)
+    hearer = Hearer()
+    await bus.listen([EventName.VIDEO_REQUESTED], hearer)
+    events = [requested(number) for number in range(20)]
+    for event in events:
+        await bus.publish(event)
+    await hearer.wait_for(*(event.id for event in events))
+    assert hearer.events == events
+
+
+async def test_a_listener_that_fails_hears_the_next_event(open_bus: OpenBus) -> None:
+    bus = await open_bus(REQUESTED)
+    hearer = Hearer(failures=1)
+    await bus.listen([EventName.VIDEO_REQUESTED], hearer)
+    await bus.publish(requested(1))
+    await bus.publish(requested(2))
+    await hearer.wait_for(requested(1).id, requested(2).id)
+    assert len(hearer.events) == 2
+
+
+async def test_a_listener_hears_on_while_the_bus_drains_and_nothing_after_it_closed(open_bus: OpenBus) -> None:
+    bus = await open_bus(REQUESTED)
+    hearer = Hearer()
+    await bus.listen([EventName.VIDEO_REQUESTED], hearer)
+    await bus.drain(grace_s=1)
+    await bus.publish(requested(1))
+    await hearer.wait_for(requested(1).id)
+    await bus.close()
+    with pytest.raises(PublishFailed):
+        await bus.publish(requested(2), transient=True)
+    assert [event.id for event in hearer.events] == [requested(1).id]
+
+
+async def test_a_transient_event_reaches_who_is_there_and_needs_nobody(open_bus: OpenBus) -> None:
+    bus = await open_bus(REQUESTED)
+    await bus.publish(created(), transient=True)
+    hearer, script = Hearer(), Script()
+    await bus.listen([EventName.JOB_CREATED, EventName.VIDEO_REQUESTED], hearer)
+    await bus.consume(REQUESTED, script)
+    await bus.publish(created(), transient=True)
+    await bus.publish(requested(), transient=True)
+    await hearer.wait_for(created().id, requested().id)
+    await script.wait_for(1)
+    assert len(hearer.events) == 2
 
 
 async def test_the_observer_hears_of_every_step(open_bus: OpenBus) -> None:

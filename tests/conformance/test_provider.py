@@ -13,7 +13,6 @@ from sandbox.twins import Which, running_twins
 from services.generator.provider.failures import error_of
 from services.generator.provider.kie import KieProvider, KieTimeouts, open_kie_http
 from services.generator.provider.memory import MemoryProvider
-from services.generator.provider.models import MODELS, build_input, profile_of
 from services.generator.provider.outcomes import (
     Advice,
     Declined,
@@ -31,6 +30,8 @@ from services.generator.provider.outcomes import (
 )
 from services.generator.provider.protocol import VideoProvider
 from shared.job.model import AspectRatio
+from shared.models.catalogue import MODELS, profile_of
+from shared.models.profile import build_input
 
 MODEL = "sora-2-text-to-video"
 CALLBACK_URL = "http://127.0.0.1:9/api/callback/sora?t=clip-token"

@@ -179,7 +179,7 @@ def test_the_doctor_finds_the_running_system(cli: Cli, embedded: Embedded) -> No
 
 
 def test_watching_can_be_interrupted_and_the_job_goes_on(cli: Cli) -> None:
-    job_id = cli.json("submit", "slow [twin:task=slow:2500]")["jobId"]
+    job_id = cli.json("submit", "a boat", "--review")["jobId"]
     with installed("watch", job_id, **cli.env) as watching:
         assert watching.stdout is not None
         assert "accepted" in watching.stdout.readline()
@@ -187,7 +187,8 @@ def test_watching_can_be_interrupted_and_the_job_goes_on(cli: Cli) -> None:
         _, told = watching.communicate(timeout=30)
     assert watching.returncode == 130
     assert told == f"sora-stitcher: stopped watching; the job goes on: sora-stitcher watch {job_id}\n"
-    assert cli.json("watch", job_id)["status"] == "completed"
+    assert cli.json("watch", job_id, "--until", "review")["status"] == "review"
+    assert cli.json("approve", job_id, "--watch")["status"] == "completed"
 
 
 def test_a_taken_port_is_told_in_one_line(cli: Cli, embedded: Embedded) -> None:

@@ -9,14 +9,17 @@ that every later version still reads them.
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from shared.bus.wire import encode
 from shared.clock import iso
 from shared.events import PAYLOADS, Event, EventData, EventName
 from shared.job.clips import defer_order
+from shared.job.control import cancel, regenerate, retry
 from shared.job.film import fail
 from shared.job.mirror import begin_mirror, mirror_failed
 from shared.job.model import Failure, Job, Stage
+from shared.job.wishes import ClipFailurePolicy, FilmWishes, Joint, OverlayWish, Priority, SoundtrackWish
 from tests.unit.shared.job import builders as b
 
 HERE = Path(__file__).parent
@@ -30,8 +33,34 @@ _SAMPLE: dict[str, object] = {
     "stage": "generating",
     "code": "credits",
     "message": "Video 1 generation failed: Insufficient credits",
+    "percent": 42.5,
+    "eta_s": 3.0,
+    "webhook": "job_1700000000000_0123456789abcdef-3-job-completed",
 }
 """What the fields of events hold in the examples."""
+
+
+_WISHES: dict[str, Any] = {
+    "models": ("kling-3.0/video",),
+    "resolution": "1080p",
+    "film": FilmWishes(
+        size=(1280, 720),
+        fps="30",
+        transition=Joint(kind="fade"),
+        loudness_lufs=-14.0,
+        soundtrack=SoundtrackWish(),
+        overlay=OverlayWish(),
+    ),
+    "fields": {"Notes": "done"},
+    "metadata": {"campaign": 7},
+    "webhook_url": "https://user.example/hook",
+    "webhook_events": ("video.ready",),
+    "on_clip_failure": ClipFailurePolicy.SKIP,
+    "min_clips": 2,
+    "review": True,
+    "priority": Priority.HIGH,
+    "key_name": "main",
+}
 
 
 def jobs() -> dict[str, Job]:
@@ -52,6 +81,11 @@ def jobs() -> dict[str, Job]:
         "uploading": b.uploading(),
         "completed": b.completed(),
         "failed": fail(b.uploading(), failure=timed_out, now=b.T),
+        "review": b.all_home(review=True),
+        "remaking": regenerate(b.all_home(review=True), 2, prompt="another", now=b.T, request_id="r1"),
+        "retried": retry(fail(b.uploading(), failure=timed_out, now=b.T), now=b.T),
+        "cancelled": cancel(b.generating(b.accepted()), now=b.T, by="key main"),
+        "wishes": b.accepted(3, **_WISHES),
         "record-left-alone": mirror_failed(writing, owner="writer", problem="HTTP 429", again_at=b.T + 30_000, now=b.T),
     }
 

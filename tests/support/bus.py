@@ -60,6 +60,28 @@ class Script:
         await eventually(enough, f"{count} deliveries, there were {len(self.deliveries)}", timeout_s)
 
 
+class Hearer:
+    """A listener that remembers, and fails the first `failures` times."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self._failures = failures
+        self.events: list[Event] = []
+
+    async def __call__(self, event: Event) -> None:
+        """Hear."""
+        self.events.append(event)
+        if len(self.events) <= self._failures:
+            raise RuntimeError("hard of hearing")
+
+    async def wait_for(self, *ids: str, timeout_s: float = 20.0) -> None:
+        """Return once events of these ids were heard."""
+
+        async def heard() -> bool:
+            return set(ids) <= {event.id for event in self.events}
+
+        await eventually(heard, f"{ids} heard", timeout_s)
+
+
 class Gate:
     """A handler that waits inside until it is let go."""
 

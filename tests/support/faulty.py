@@ -90,11 +90,11 @@ class FaultyBus(MemoryBus):
         super().__init__(subscriptions, **options)
         self.published: list[Event] = []
 
-    async def publish(self, event: Event, *, timeout_s: float = 5.0) -> None:
+    async def publish(self, event: Event, *, timeout_s: float = 5.0, transient: bool = False) -> None:
         """See `Bus.publish`."""
         if self.down or self.deaf:
             raise PublishFailed("the broker is down, for the test")
-        await super().publish(event, timeout_s=timeout_s)
+        await super().publish(event, timeout_s=timeout_s, transient=transient)
         self.published.append(event)
 
     @property

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.support.ports import free_port
@@ -31,6 +32,7 @@ class RabbitServer:
         advanced_config: Erlang terms, in place of `ADVANCED_CONFIG`.
         name: of the node.
         beside: another node that this one shares the cookie and epmd with, so that they can form a cluster.
+        plugins: to enable.
     """
 
     def __init__(
@@ -40,9 +42,11 @@ class RabbitServer:
         *,
         name: str = "tests",
         beside: "RabbitServer | None" = None,
+        plugins: Sequence[str] = (),
     ) -> None:
         self.name = name
         self._beside = beside
+        self._plugins = plugins
         self._folder = folder
         self._config = advanced_config
         self._log = folder / "output.log"
@@ -65,7 +69,7 @@ class RabbitServer:
         program = _program()
         self._start_epmd()
         (self._folder / "advanced.config").write_text(self._config)
-        (self._folder / "enabled_plugins").write_text("[].")
+        (self._folder / "enabled_plugins").write_text(f"[{','.join(self._plugins)}].")
         with self._log.open("wb") as log:
             self._node = subprocess.Popen(
                 [program], env=self._environment(), stdin=subprocess.PIPE, stdout=log, stderr=log

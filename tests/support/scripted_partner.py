@@ -31,6 +31,7 @@ class Request:
     path: str
     headers: dict[str, str]
     body: Any
+    raw: bytes = b""
 
 
 class ScriptedPartner:
@@ -55,7 +56,7 @@ class ScriptedPartner:
                 length = int(self.headers.get("Content-Length") or 0)
                 raw = self.rfile.read(length)
                 body = json.loads(raw) if raw else None
-                partner.requests.append(Request(self.command, self.path, dict(self.headers), body))
+                partner.requests.append(Request(self.command, self.path, dict(self.headers), body, raw))
                 reply = partner.script.pop(0) if len(partner.script) > 1 else partner.script[0]
                 if reply.held_by is not None:
                     reply.held_by.wait(10)

@@ -46,7 +46,10 @@ FAST_SERVICES = {
 
 def clean_environment() -> dict[str, str]:
     """Return this process's environment without settings of ours."""
-    prefixes = ("SORA_", "AIRTABLE_", "RABBITMQ_", "REDIS_", "UPSTASH_", "SANDBOX_", "PUBLIC_URL", "API_KEYS")
+    prefixes = (
+        *("SORA_", "AIRTABLE_", "RABBITMQ_", "REDIS_", "UPSTASH_", "SANDBOX_", "PUBLIC_URL", "API_KEYS"),
+        *("ARTIFACTS_", "AWS_", "OTEL_", "MEDIA_"),
+    )
     return {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
 
 

@@ -212,6 +212,7 @@ class World:
     def _leap_to_next_step(self, job: Job) -> None:
         now, due = self.clock(), due_at(job, self.parts.context.policy)
         leases = [job.lease, job.mirror.lease, *(clip.lease for clip in job.clips)]
+        leases += [webhook.lease for webhook in job.webhooks]
         if due is not None and due > now and not any(lease is not None and lease.is_live(now) for lease in leases):
             self.clock.leap(due - now)
 

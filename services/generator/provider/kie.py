@@ -19,7 +19,6 @@ from services.generator.provider.classify import (
 )
 from services.generator.provider.failures import error_of
 from services.generator.provider.liveness import NO_FREE_PROBE, health_of
-from services.generator.provider.models import MODELS
 from services.generator.provider.outcomes import (
     CreateOutcome,
     ErrorCode,
@@ -33,6 +32,7 @@ from services.generator.provider.outcomes import (
 from shared.callbacks import as_number
 from shared.errors import ConfigurationError
 from shared.fetch.transport import trusted_certificates
+from shared.models.catalogue import MODELS
 
 USER_AGENT = "sora-video-stitcher/0.1 (+httpx)"
 """Sent always: the gateway in front of kie.ai turns clients without one away (403, error code 1010)."""

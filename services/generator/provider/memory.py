@@ -9,7 +9,6 @@ from itertools import count
 
 from services.generator.provider.failures import error_of
 from services.generator.provider.liveness import health_of
-from services.generator.provider.models import MODELS
 from services.generator.provider.outcomes import (
     CreateOutcome,
     Declined,
@@ -27,6 +26,7 @@ from services.generator.provider.outcomes import (
     TaskSucceeded,
     Unknown,
 )
+from shared.models.catalogue import MODELS
 
 
 @dataclass(slots=True)

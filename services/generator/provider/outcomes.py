@@ -9,9 +9,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from shared.errors import StitcherError
-
-JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
-"""Anything JSON can hold."""
+from shared.models.profile import JsonValue
 
 ModelInput: TypeAlias = Mapping[str, JsonValue]
 """A model's `input` object, as `models.build_input` makes it."""

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from services.gateway import accepting
+from services.gateway import records
 from shared.job.model import AspectRatio
 from tests.integration.gateway.answers import GOOD, error_of
 from tests.support.fixtures_world import OpenWorld
@@ -36,7 +36,7 @@ async def test_a_records_prompts_become_the_clips_in_the_order_of_their_numbers(
 
 async def test_the_requests_shape_wins_over_the_records(w: World) -> None:
     own = (await process(w, "recSANDBOX0000003")).json()["data"]["jobId"]
-    asked = (await process(w, "recSANDBOX0000003", aspectRatio="square")).json()["data"]["jobId"]
+    asked = (await process(w, "recSANDBOX0000003", aspectRatio="square", force=True)).json()["data"]["jobId"]
     assert (await w.job(own)).aspect_ratio is AspectRatio.PORTRAIT
     assert (await w.job(asked)).aspect_ratio is AspectRatio.SQUARE
 
@@ -95,8 +95,8 @@ async def test_a_used_up_quota_is_said(w: World) -> None:
 async def test_while_airtable_is_slow_a_record_cannot_be_read_but_a_film_can_be_begun(
     w: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(accepting, "READ_TIMEOUT_S", 0.05)
-    monkeypatch.setattr(accepting, "CHECK_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(records, "READ_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(records, "CHECK_TIMEOUT_S", 0.05)
     await w.airtable.fault("get=latency:600")
     answer = await process(w, "recSANDBOX0000001")
     assert error_of(answer, 503)["code"] == "airtable_unavailable"

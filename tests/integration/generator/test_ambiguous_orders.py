@@ -2,8 +2,10 @@
 
 from shared.events import EventName
 from shared.job.clips import begin_order
-from shared.job.create import ClipWish, new_job, new_job_id, new_task_id
-from shared.job.model import AttemptState, Job, JobStatus
+from shared.job.control import retry
+from shared.job.create import ClipWish, JobWish, new_job, new_job_id, new_task_id
+from shared.job.model import AttemptState, ClipStatus, Job, JobStatus
+from tests.support.commands import command
 from tests.support.fixtures_world import OpenWorld
 from tests.support.waiting import eventually
 from tests.support.world import World
@@ -88,6 +90,34 @@ async def test_the_policy_fail_gives_the_clip_up_after_its_window(open_world: Op
     assert len(await w.orders()) == 1
 
 
+async def test_a_callback_about_a_clip_that_was_given_up_brings_it_home(open_world: OpenWorld) -> None:
+    w = await open_world(services=GENERATOR, ambiguous_policy="fail", ambiguous_window=20_000)
+    job = await until_ambiguous(w, await w.submit("a boat [twin:create=drop_after,callback=lost]"))
+    w.clock.leap(20_500)
+    await w.until_finished(job.id)
+    [order] = await w.orders()
+    await w.kie.wait_for(f"tasks/{order['task_id']}", lambda task: bool(task["state"] == "success"))
+    await w.kie.post(f"tasks/{order['task_id']}/callback")
+    job = await w.until(job.id, lambda job: fate(job) is AttemptState.SUCCEEDED, "the clip is home")
+    assert (job.status, job.clips[0].status) == (JobStatus.FAILED, ClipStatus.READY)
+    job = await command(w, job.id, retry)
+    assert job.status is JobStatus.PROCESSING
+    assert len(await w.orders()) == 1
+
+
+async def test_a_retry_orders_again_where_nobody_knows_and_says_so(open_world: OpenWorld) -> None:
+    w = await open_world(services=GENERATOR, job_timeout=60_000)
+    job_id = await w.submit("a boat [twin:create=drop_after*1,callback=lost*1]")
+    await until_ambiguous(w, job_id)
+    w.clock.leap(61_000)
+    await w.until_finished(job_id)
+    await command(w, job_id, retry)
+    job = await w.until_home(job_id)
+    assert [attempt.state for attempt in job.clips[0].attempts] == [AttemptState.AMBIGUOUS, AttemptState.SUCCEEDED]
+    assert any("fate is unknown; ordered again because a retry was asked for" in entry.what for entry in job.timeline)
+    assert len(await w.orders()) == 2
+
+
 async def test_the_policy_resubmit_orders_again_after_its_window(open_world: OpenWorld) -> None:
     w = await open_world(services=GENERATOR, ambiguous_policy="resubmit", ambiguous_window=20_000)
     job = await until_ambiguous(w, await w.submit("a boat [twin:create=drop_after*1,callback=lost]"))
@@ -140,7 +170,7 @@ async def test_an_order_whose_owner_disappeared_is_not_placed_again(open_world: 
     """The process died between writing the intent and hearing the answer."""
     w = await open_world(services=GENERATOR)
     now, policy = w.clock(), w.parts.context.policy
-    job = new_job(new_job_id(now), [new_task_id()], [ClipWish("a boat")], now)
+    job = new_job(new_job_id(now), [new_task_id()], JobWish(clips=(ClipWish("a boat"),)), now)
     await w.put(begin_order(job, 1, owner="the dead", provider="kie", model="m", now=now, policy=policy))
     w.clock.leap(policy.lease_ms)
     job = await until_ambiguous(w, job.id)

@@ -10,7 +10,6 @@ from sandbox.config import ClipConfig, KieConfig, TwinsConfig
 from sandbox.control_client import TwinControl
 from sandbox.twins import Twins, Which, running_twins
 from services.generator.provider.kie import KieProvider, KieTimeouts, open_kie_http
-from services.generator.provider.models import build_input, profile_of
 from services.generator.provider.outcomes import (
     Advice,
     Declined,
@@ -39,6 +38,8 @@ from shared.fetch import (
     Truncated,
 )
 from shared.job.model import AspectRatio
+from shared.models.catalogue import profile_of
+from shared.models.profile import build_input
 from tests.support.raw_http import answer, serving
 from tests.unit.shared.fetch.files import MemorySink
 

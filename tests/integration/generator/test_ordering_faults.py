@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 
+from shared.job.create import ClipWish, JobWish, new_job, new_job_id, new_task_id
 from shared.job.model import AttemptState, Clip, ClipStatus, Job, JobStatus, Stage
 from tests.support.fixtures_world import OpenWorld
 from tests.support.world import World
@@ -145,8 +146,10 @@ async def test_a_model_that_was_asked_for_by_name_is_not_replaced(open_world: Op
 
 
 async def test_a_clip_that_no_model_can_make_fails_with_the_models_reasons(w: World) -> None:
-    answer = await w.http.post("/api/jobs", json={"clips": [{"prompt": "a boat", "model": "no/such-model"}]})
-    job = await w.until_finished(answer.json()["data"]["jobId"])
+    """The gateway refuses such a job; another version of it may have known the model."""
+    wish = JobWish(clips=(ClipWish("a boat", model="no/such-model"),))
+    stored = await w.put(new_job(new_job_id(w.clock()), [new_task_id()], wish, w.clock()))
+    job = await w.until_finished(stored.id)
     assert job.failure is not None
     assert job.failure.code == "model_unknown"
     assert "no/such-model" in job.failure.message

@@ -14,7 +14,7 @@ from shared import service
 from shared.events import EventName
 from shared.film import DiskFull, EncodeFailed, EngineError, Film, TimedOut, stitch
 from shared.job.clips import begin_fetch, begin_order, clip_home, order_taken
-from shared.job.create import ClipWish, new_job, new_job_id, new_task_id
+from shared.job.create import ClipWish, JobWish, new_job, new_job_id, new_task_id
 from shared.job.model import Artifact, Failure, Job, JobStatus, Lease, Stage
 from tests.support.fixtures_world import OpenWorld
 from tests.support.media import Clip, make_clip
@@ -79,7 +79,9 @@ def failing_once_with(error: BaseException) -> Callable[[int], Awaitable[None]]:
 async def clips_home(w: World, files: list[Path]) -> str:
     """Store a job whose clips have all come home, announce it, and return its id."""
     now, policy = w.clock(), w.parts.context.policy
-    job = new_job(new_job_id(now), [new_task_id() for _ in files], [ClipWish("a boat")] * len(files), now)
+    job = new_job(
+        new_job_id(now), [new_task_id() for _ in files], JobWish(clips=(ClipWish("a boat"),) * len(files)), now
+    )
     for number, path in enumerate(files, start=1):
         key = f"jobs/{job.id}/clip-{number}.mp4"
         if path.exists():

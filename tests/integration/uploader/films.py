@@ -4,7 +4,7 @@ import secrets
 from pathlib import Path
 
 from shared.job.clips import begin_fetch, begin_order, clip_home, order_taken
-from shared.job.create import ClipWish, new_job, new_job_id, new_task_id
+from shared.job.create import ClipWish, JobWish, new_job, new_job_id, new_task_id
 from shared.job.film import begin_stitch, film_stitched
 from shared.job.model import Artifact, Film, Job
 from tests.support.world import World
@@ -13,7 +13,7 @@ from tests.support.world import World
 def new(w: World, record: str | None) -> Job:
     """Return a job of one clip that was just accepted."""
     now = w.clock()
-    return new_job(new_job_id(now), [new_task_id()], [ClipWish("a boat")], now, record_id=record)
+    return new_job(new_job_id(now), [new_task_id()], JobWish(clips=(ClipWish("a boat"),), record_id=record), now)
 
 
 def ordered(w: World, job: Job) -> Job:

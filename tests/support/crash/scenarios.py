@@ -8,11 +8,11 @@ from functools import partial
 
 import httpx
 
-from services.generator.ordering import DOWN, PAUSE
 from shared.clock import now_ms
 from shared.events import Event, EventName
 from shared.film.ffmpeg_binary import ffmpeg_exe
 from shared.job.model import ClipStatus, Job, JobStatus
+from shared.models.marks import DOWN, PAUSE
 from shared.settings import DEFAULT_MODELS
 from tests.support.crash.hook import place_hash
 from tests.support.crash.running import Ending, Run, Scenario

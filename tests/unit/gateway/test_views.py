@@ -95,6 +95,7 @@ def test_the_poster_and_the_measures_of_the_film_are_shown() -> None:
     view = shown(completed().but(film=film))
     assert view["posterUrl"].endswith("/poster.jpg")
     assert view["film"] == {
+        "artifact": "jobs/job_1/film.mp4",
         "sizeBytes": 9,
         "durationSeconds": 4.0,
         "width": 320,

@@ -1,6 +1,7 @@
 """Jobs at any point of their way, for the tests of the domain. Times are small numbers of milliseconds."""
 
 from collections.abc import Callable
+from typing import Any
 
 from shared.errors import Refused
 from shared.job.clips import (
@@ -12,7 +13,8 @@ from shared.job.clips import (
     order_taken,
     order_unknown,
 )
-from shared.job.create import ClipWish, new_job
+from shared.job.create import ClipWish, JobWish, new_job
+from shared.job.files import clip_key, film_key, poster_key
 from shared.job.film import begin_delivery, begin_stitch, delivered, film_stitched
 from shared.job.model import Artifact, Delivery, Failure, Film, Job, Stage
 from shared.job.policy import AmbiguousPolicy, Policy
@@ -32,14 +34,11 @@ PROOF = Delivery(record_id=RECORD, filename="job_1.mp4", delivered_at=T)
 CLIP_FILE = Artifact(key="jobs/job_1/clip-1.mp4", size_bytes=1_000)
 
 
-def accepted(clips: int = 2, *, record_id: str | None = RECORD) -> Job:
-    return new_job(
-        "job_1",
-        [f"{number:032x}" for number in range(1, clips + 1)],
-        [ClipWish(f"prompt {number}") for number in range(1, clips + 1)],
-        T,
-        record_id=record_id,
+def accepted(clips: int = 2, *, record_id: str | None = RECORD, **wishes: Any) -> Job:
+    wish = JobWish(
+        clips=tuple(ClipWish(f"prompt {number}") for number in range(1, clips + 1)), record_id=record_id, **wishes
     )
+    return new_job("job_1", [f"{number:032x}" for number in range(1, clips + 1)], wish, T)
 
 
 def failure(clip: int | None = 1, *, code: str = "server", stage: Stage = Stage.GENERATING) -> Failure:
@@ -92,17 +91,28 @@ def fetching(job: Job, clip: int = 1, *, now: int = T, owner: str | None = None)
 
 def home(job: Job, clip: int = 1, *, now: int = T, owner: str | None = None) -> Job:
     """The clip that is being fetched is in the artifact store."""
+    file = clip_file(job, clip)
     return clip_home(
-        job, clip, newest(job, clip), owner=owner or f"fetch-{clip}", artifact=CLIP_FILE, credits_spent=4.0, now=now
+        job, clip, newest(job, clip), owner=owner or f"fetch-{clip}", artifact=file, credits_spent=4.0, now=now
     )
+
+
+def clip_file(job: Job, clip: int) -> Artifact:
+    """The file of the clip's newest attempt."""
+    return CLIP_FILE.but(key=clip_key(job, job.clip(clip)))
+
+
+def film_of(job: Job) -> Film:
+    """The film that is joined of the clips as they are now."""
+    return FILM.but(video=VIDEO.but(key=film_key(job)), poster=POSTER.but(key=poster_key(job)))
 
 
 def clip_ready(job: Job, clip: int = 1, *, now: int = T) -> Job:
     return home(fetching(generating(job, clip, now=now), clip, now=now), clip, now=now)
 
 
-def all_home(clips: int = 2, *, record_id: str | None = RECORD, now: int = T) -> Job:
-    job = accepted(clips, record_id=record_id)
+def all_home(clips: int = 2, *, record_id: str | None = RECORD, now: int = T, **wishes: Any) -> Job:
+    job = accepted(clips, record_id=record_id, **wishes)
     for number in range(1, clips + 1):
         job = clip_ready(job, number, now=now)
     return job

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from random import Random
 
 from shared.errors import Refused
-from shared.events import EventData, JobCreated, JobStitched, VideoCallback, VideoReady, VideoRequested
+from shared.events import EventData, JobCreated, JobStitched, VideoCallback, VideoReady, VideoRequested, WebhookDue
 from shared.job.clips import (
     attempt_failed,
     begin_fetch,
@@ -27,7 +27,8 @@ from shared.job.mirror import begin_mirror, end_mirror, mirror_failed, mirrored,
 from shared.job.model import ClipStatus, Job
 from shared.job.outstanding import due_at, nudged, outstanding, overdue
 from shared.job.policy import Policy
-from tests.unit.shared.job.builders import CLIP_FILE, FILM, PROOF, failure
+from shared.job.webhooks import begin_webhook, webhook_delivered
+from tests.unit.shared.job.builders import PROOF, clip_file, failure, film_of
 from tests.unit.shared.job.invariants import check_calendar, check_job, check_step
 
 
@@ -93,6 +94,8 @@ class Driver:
                 self._stitch()
             case JobStitched():
                 self._deliver_film()
+            case WebhookDue(webhook=webhook_id):
+                self._tell(webhook_id)
 
     def _order(self, number: int) -> None:
         policy = self.policy
@@ -144,7 +147,7 @@ class Driver:
             return
         self._write(
             lambda job: clip_home(
-                job, number, attempt, owner=owner, artifact=CLIP_FILE, credits_spent=None, now=self.now
+                job, number, attempt, owner=owner, artifact=clip_file(job, number), credits_spent=None, now=self.now
             )
         )
 
@@ -155,7 +158,7 @@ class Driver:
         if self._goes_wrong():
             self._write(lambda job: release_step(job, owner=owner))
             return
-        self._write(lambda job: film_stitched(job, owner=owner, film=FILM, now=self.now))
+        self._write(lambda job: film_stitched(job, owner=owner, film=film_of(job), now=self.now))
 
     def _deliver_film(self) -> None:
         owner = self._owner()
@@ -167,6 +170,12 @@ class Driver:
             return
         proof = PROOF if self.job.record_id is not None else None
         self._write(lambda job: delivered(job, owner=owner, delivery=proof, now=self.now))
+
+    def _tell(self, webhook_id: str) -> None:
+        owner = self._owner()
+        self._write(lambda job: begin_webhook(job, webhook_id, owner=owner, now=self.now, policy=self.policy))
+        self._may_crash()
+        self._write(lambda job: webhook_delivered(job, webhook_id, owner=owner, status=200, now=self.now))
 
     def _mirror(self, _payload: EventData) -> None:
         owner = self._owner()

@@ -1,13 +1,29 @@
 """What is true of every job at all times, whatever happened in whatever order."""
 
+import itertools
+
 from shared.job._edit import TIMELINE_LIMIT
 from shared.job._endings import ATTEMPTS_LIMIT
+from shared.job.files import files_of
 from shared.job.mirror import is_settled
 from shared.job.model import AttemptState, Clip, ClipStatus, Job, JobStatus
 from shared.job.outstanding import due_at, expires_at, nudged, outstanding, overdue
 from shared.job.policy import AmbiguousPolicy, Policy
+from shared.job.wishes import ClipFailurePolicy
 
-ORDER = list(JobStatus)
+S = JobStatus
+FOLLOWS: dict[JobStatus, set[JobStatus]] = {
+    S.PENDING: {S.GENERATING, S.PROCESSING, S.REVIEW, S.FAILED, S.CANCELLED},
+    S.GENERATING: {S.REVIEW, S.PROCESSING, S.FAILED, S.CANCELLED},
+    S.REVIEW: {S.PROCESSING, S.GENERATING, S.FAILED, S.CANCELLED},
+    S.PROCESSING: {S.STITCHING, S.FAILED, S.CANCELLED},
+    S.STITCHING: {S.UPLOADING, S.FAILED, S.CANCELLED},
+    S.UPLOADING: {S.COMPLETED, S.FAILED, S.CANCELLED},
+    S.COMPLETED: set(),
+    S.FAILED: {S.GENERATING},
+    S.CANCELLED: set(),
+}
+"""Which status can follow which; `generating` is also followed by `stitching` when a retried job has its film."""
 HOME = (JobStatus.PROCESSING, JobStatus.STITCHING, JobStatus.UPLOADING, JobStatus.COMPLETED)
 NEVER_CHANGES_AGAIN = ("status", "passages", "failure", "film", "delivery", "finished_at", "progress_at")
 
@@ -17,13 +33,21 @@ def check_job(job: Job, policy: Policy) -> None:
     statuses = [passage.status for passage in job.passages]
     assert statuses[0] is JobStatus.PENDING
     assert statuses[-1] is job.status
-    assert statuses == sorted(set(statuses), key=ORDER.index), "every status at most once, in order"
+    for earlier, later in itertools.pairwise(statuses):
+        film_stands = earlier is S.GENERATING and later is S.STITCHING and job.retries > 0
+        assert later in FOLLOWS[earlier] or film_stands, f"{later} after {earlier}"
+    assert statuses.count(S.FAILED) == job.retries + (job.status is S.FAILED), "only a retry ends a failure"
     assert 0 <= job.mirror.written <= len(job.passages)
     for clip in job.clips:
         check_clip(clip, policy)
     if job.status in HOME:
         assert job.failure is None
-        assert all(clip.status is ClipStatus.READY for clip in job.clips)
+        if job.on_clip_failure is not ClipFailurePolicy.SKIP:
+            assert all(clip.status is ClipStatus.READY for clip in job.clips)
+        assert all(clip.status is not ClipStatus.PENDING for clip in job.clips)
+        assert sum(clip.status is ClipStatus.READY for clip in job.shots) >= min(job.min_clips, len(job.shots))
+        assert job.approved_at is not None or not job.review
+    assert not files_of(job.but(discarded=())) & set(job.discarded), "a file that is used is to be deleted"
     if job.status is JobStatus.COMPLETED:
         assert job.film is not None
         assert (job.delivery is not None) == (job.record_id is not None)
@@ -42,7 +66,10 @@ def check_clip(clip: Clip, policy: Policy) -> None:
     attempt, state = clip.attempt, clip.attempt.state if clip.attempt else None
     match clip.status:
         case ClipStatus.PENDING:
-            assert state in (None, AttemptState.REFUSED, AttemptState.FAILED, AttemptState.AMBIGUOUS)
+            anew = attempt is not None and attempt.number <= clip.counted_from
+            assert state in (None, AttemptState.REFUSED, AttemptState.FAILED, AttemptState.AMBIGUOUS) or (
+                anew and state is AttemptState.SUCCEEDED
+            )
         case ClipStatus.SUBMITTING:
             assert state in (AttemptState.SUBMITTING, AttemptState.AMBIGUOUS)
             assert (clip.lease is None) == (state is AttemptState.AMBIGUOUS)
@@ -64,6 +91,10 @@ def check_clip(clip: Clip, policy: Policy) -> None:
     assert numbers == sorted(set(numbers))
     assert len(numbers) <= ATTEMPTS_LIMIT
     for earlier in clip.attempts[:-1]:
+        if earlier.number <= clip.counted_from:  # somebody asked for another one
+            assert earlier.state is not AttemptState.GENERATING, "an order that was out was paid for again"
+            assert earlier.state is not AttemptState.SUBMITTING
+            continue
         given_up = earlier.state is AttemptState.AMBIGUOUS and earlier.ended_at is not None
         assert earlier.state in (AttemptState.REFUSED, AttemptState.FAILED) or (
             given_up and policy.ambiguous is AmbiguousPolicy.RESUBMIT
@@ -72,23 +103,31 @@ def check_clip(clip: Clip, policy: Policy) -> None:
 
 def check_step(before: Job, after: Job, now: int, policy: Policy) -> None:
     """A transition at `now` led forward."""
-    assert ORDER.index(after.status) >= ORDER.index(before.status)
+    revived = after.retries > before.retries
+    assert not revived or before.status is S.FAILED
     assert after.passages[: len(before.passages)] == before.passages
     assert after.mirror.written >= before.mirror.written
-    if before.status.is_final:
+    if before.status.is_final and not revived:
         for name in NEVER_CHANGES_AGAIN:
             assert getattr(after, name) == getattr(before, name), f"{name} of a finished job changed"
-    if is_settled(before):
+    if is_settled(before) and not revived:
         assert is_settled(after)
     for was, is_now in zip(before.clips, after.clips, strict=True):
-        if was.status is ClipStatus.READY:
+        made_anew = is_now.takes > was.takes
+        if was.status is ClipStatus.READY and not made_anew:
             assert is_now == was
+        if made_anew:
+            assert is_now.artifact is None
+            assert was.artifact is None or was.artifact.key in after.discarded
+            assert not was.in_flight
         if len(is_now.attempts) > len(was.attempts):
             assert not before.status.is_final
             assert before.failure is None, "an order for a job that is failing already"
-        if before.status.is_final and is_now.status is ClipStatus.PENDING:
+        if before.status.is_final and not revived and is_now.status is ClipStatus.PENDING:
             assert was.status is ClipStatus.PENDING, "a job that is over orders nothing again"
         if _given_up(is_now) and not _given_up(was) and was.attempt is not None:
+            if revived:
+                continue
             assert policy.ambiguous is not AmbiguousPolicy.WAIT
             assert was.attempt.state is AttemptState.AMBIGUOUS
             assert now >= was.changed_at + policy.ambiguous_window_ms, "its callback could still have come"

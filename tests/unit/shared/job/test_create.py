@@ -6,14 +6,15 @@ import pytest
 from pydantic import ValidationError
 
 from shared.job._edit import TIMELINE_LIMIT, log
-from shared.job.create import ClipWish, new_job, new_job_id, new_task_id
-from shared.job.model import TEXT_LIMIT, ClipStatus, Failure, Job, JobStatus, Stage
+from shared.job.create import ClipWish, JobWish, new_job, new_job_id, new_task_id
+from shared.job.document import TEXT_LIMIT
+from shared.job.model import ClipStatus, Failure, Job, JobStatus, Stage
 from tests.unit.shared.job.builders import RECORD, T, accepted
 
 
 def test_a_new_job_waits_for_its_clips_in_the_order_of_the_wishes() -> None:
-    wishes = [ClipWish("a", duration_s=8), ClipWish("b", model="kling")]
-    job = new_job("job_1", ["1" * 32, "2" * 32], wishes, T, record_id=RECORD, traceparent="00-…")
+    wishes = (ClipWish("a", duration_s=8), ClipWish("b", model="kling"))
+    job = new_job("job_1", ["1" * 32, "2" * 32], JobWish(clips=wishes, record_id=RECORD), T, traceparent="00-…")
     assert (job.status, job.created_at, job.progress_at, job.record_id) == (JobStatus.PENDING, T, T, RECORD)
     assert [(clip.number, clip.prompt, clip.duration_s, clip.model, clip.status) for clip in job.clips] == [
         (1, "a", 8, None, ClipStatus.PENDING),
@@ -25,12 +26,12 @@ def test_a_new_job_waits_for_its_clips_in_the_order_of_the_wishes() -> None:
 def test_a_film_of_one_clip_is_a_film_and_of_none_is_not() -> None:
     assert accepted(1).timeline[0].what == "accepted with 1 clip"
     with pytest.raises(ValueError, match="at least one clip"):
-        new_job("job_1", [], [], T)
+        new_job("job_1", [], JobWish(clips=()), T)
 
 
 def test_every_wish_needs_a_task_id() -> None:
     with pytest.raises(ValueError, match="longer"):
-        new_job("job_1", ["1"], [ClipWish("a"), ClipWish("b")], T)
+        new_job("job_1", ["1"], JobWish(clips=(ClipWish("a"), ClipWish("b"))), T)
 
 
 def test_ids_look_as_documented_and_do_not_repeat() -> None:

@@ -13,8 +13,9 @@ Time is relative to now, so that two moments which differ only in the clock are 
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from graphlib import TopologicalSorter
 
 import pytest
@@ -31,12 +32,13 @@ from shared.job.clips import (
     polled,
     settle_order,
 )
+from shared.job.control import approve, cancel, regenerate, retry
 from shared.job.film import fail
 from shared.job.mirror import is_settled
-from shared.job.model import Attempt, Clip, ClipStatus, Job, JobStatus, Lease, Passage
+from shared.job.model import Attempt, AttemptState, Clip, ClipStatus, Job, JobStatus, Lease, Passage
 from shared.job.outstanding import due_at, nudged, overdue
 from shared.job.policy import AmbiguousPolicy, Policy
-from tests.unit.shared.job.builders import CLIP_FILE, T, accepted, failure
+from tests.unit.shared.job.builders import T, accepted, clip_file, failure
 from tests.unit.shared.job.invariants import check_calendar, check_job, check_step
 
 SMALL = Policy(
@@ -63,6 +65,8 @@ class Scope:
         declines: orders that the provider does not take.
         stale_looks: whether a look at the task may be acted on later than at once.
         instant: whether the provider needs no time.
+        people: how often somebody cancels, retries, approves or has a clip made anew, in all.
+        review: whether the clips wait for approval.
     """
 
     clips: int
@@ -71,6 +75,8 @@ class Scope:
     declines: int
     stale_looks: bool
     instant: bool = False
+    people: int = 0
+    review: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,6 +108,12 @@ class State:
     orders: frozenset[Order] = frozenset()
     failures: int = 0
     declines: int = 0
+    people: int = 0
+
+    def __hash__(self) -> int:
+        job = self.job
+        told = (job.status, job.progress_at, job.nudges, job.nudged_at, job.passages, job.clips, job.retries)
+        return hash((told, self.hands, self.orders, self.failures, self.declines, self.people))
 
 
 class Model:
@@ -111,8 +123,8 @@ class Model:
 
     def start(self) -> State:
         scope = self.scope
-        job = accepted(scope.clips, record_id=None)
-        return State(self.at(job, T), failures=scope.failures, declines=scope.declines)
+        job = accepted(scope.clips, record_id=None, review=scope.review)
+        return State(self.at(job, T), failures=scope.failures, declines=scope.declines, people=scope.people)
 
     # Everything that can happen next.
 
@@ -134,6 +146,7 @@ class Model:
         if state.job.status is JobStatus.PROCESSING:
             return
         yield from self.time(state)
+        yield from self.person(state)
         for clip in state.job.clips:
             yield from self.handle_order(state, clip.number)
         for order in state.orders:
@@ -156,6 +169,24 @@ class Model:
         moments += [clip.not_before for clip in state.job.clips]
         step = min(moment for moment in (*moments, due) if moment > 0)
         yield replace(state, job=self.at(state.job, step))
+
+    def person(self, state: State) -> Iterator[State]:
+        """Somebody does something to the job, at any moment."""
+        if not state.people:
+            return
+        if state.job.status.is_final:  # time does not pass any more, so whoever comes later comes now
+            lapses = [lease.expires_at for clip in state.job.clips if (lease := clip.lease) is not None]
+            state = replace(state, job=self.at(state.job, max(lapses, default=0)))
+        wishes: list[Callable[[Job], Job]] = [partial(cancel, now=0), partial(retry, now=0), partial(approve, now=0)]
+        wishes += [partial(regenerate, number=clip.number, now=0) for clip in state.job.clips]
+        for wish in wishes:
+            try:
+                job = wish(state.job)
+            except Refused:
+                continue
+            assert wish(job) == job, "asked for twice is not asked for once"
+            if job is not state.job:
+                yield replace(self.wrote(state, job), people=state.people - 1)
 
     def reconciled(self, job: Job) -> Job:
         problem = overdue(job, 0, self.policy)
@@ -187,7 +218,9 @@ class Model:
     def handle_look(self, state: State, order: Order) -> Iterator[State]:
         """A callback, or a poll: the task is looked at."""
         clip = state.job.clip(order.clip)
-        if clip.attempt is None or clip.attempt.number != order.attempt or not clip.in_flight:
+        if clip.attempt is None or clip.attempt.number != order.attempt:
+            return
+        if not clip.in_flight and clip.attempt.state is not AttemptState.AMBIGUOUS:
             return
         if clip.attempt.task_id is None:
             state = self.wrote(state, self.taken(state.job, order))
@@ -215,8 +248,10 @@ class Model:
 
     def place(self, state: State, hand: Hand) -> Iterator[State]:
         """The order goes out, whatever the time is by now."""
-        if self.policy.ambiguous is not AmbiguousPolicy.RESUBMIT:
-            live = [order for order in state.orders if order.clip == hand.clip and order.state != "failed"]
+        wanted_since = state.job.clip(hand.clip).counted_from
+        if self.policy.ambiguous is not AmbiguousPolicy.RESUBMIT and hand.attempt > wanted_since:
+            mine = [order for order in state.orders if order.clip == hand.clip and order.attempt > wanted_since]
+            live = [order for order in mine if order.state != "failed"]
             assert not live, f"clip {hand.clip} is paid twice"
         order = Order(hand.clip, hand.attempt, "done" if self.scope.instant else "running")
         orders = state.orders | {order}
@@ -255,7 +290,8 @@ class Model:
         return order_taken(job, order.clip, order.attempt, task_id=task_id, now=0, policy=self.policy)
 
     def home(self, job: Job, hand: Hand) -> Job:
-        return clip_home(job, hand.clip, hand.attempt, owner=hand.owner, artifact=CLIP_FILE, credits_spent=None, now=0)
+        file = clip_file(job, hand.clip)
+        return clip_home(job, hand.clip, hand.attempt, owner=hand.owner, artifact=file, credits_spent=None, now=0)
 
     # States.
 
@@ -334,9 +370,17 @@ def check_ends(graph: dict[State, set[State]], policy: Policy) -> set[str]:
         if state.job.status is JobStatus.PROCESSING and policy.ambiguous is not AmbiguousPolicy.RESUBMIT:
             for clip in state.job.clips:
                 paid = [order for order in state.orders if order.clip == clip.number and order.state == "done"]
-                assert len(paid) == 1
+                assert clip.attempt is not None
+                assert sum(order.attempt == clip.attempt.number for order in paid) == 1
+                assert all(order.attempt in (clip.attempt.number, *range(clip.counted_from + 1)) for order in paid)
                 assert clip.status is ClipStatus.READY
-    return {state.job.failure.code if state.job.failure is not None else "all home" for state in ends}
+    return {ending(state.job) for state in ends}
+
+
+def ending(job: Job) -> str:
+    if job.status is JobStatus.CANCELLED:
+        return "cancelled"
+    return job.failure.code if job.failure is not None else "all home"
 
 
 WAIT, RESUBMIT, FAIL = AmbiguousPolicy.WAIT, AmbiguousPolicy.RESUBMIT, AmbiguousPolicy.FAIL
@@ -368,3 +412,16 @@ def test_one_clip_is_never_paid_twice_and_always_comes_to_an_end(
 def test_two_clips_bring_their_job_to_an_end_together(ambiguous: AmbiguousPolicy, scope: Scope) -> None:
     policy = replace(SMALL, ambiguous=ambiguous, job_timeout_ms=2, ambiguous_window_ms=1)
     assert check_ends(explore(Model(scope, policy)), policy) == {"all home", "timeout", "ambiguous"}
+
+
+@pytest.mark.parametrize(
+    ("ambiguous", "hands", "people", "review"),
+    [(WAIT, 1, 1, False), (FAIL, 1, 1, False), (WAIT, 0, 2, True)],
+)
+def test_whatever_people_do_a_clip_is_paid_again_only_if_they_asked_for_it(
+    ambiguous: AmbiguousPolicy, hands: int, people: int, review: bool
+) -> None:
+    policy = replace(SMALL, ambiguous=ambiguous, job_timeout_ms=2, ambiguous_window_ms=1, review_timeout_ms=1)
+    scope = Scope(1, hands, failures=0, declines=0, stale_looks=False, instant=True, people=people, review=review)
+    ends = {"all home", "timeout", "ambiguous", "cancelled"}
+    assert check_ends(explore(Model(scope, policy)), policy) == ends | ({"review_timeout"} if review else set())

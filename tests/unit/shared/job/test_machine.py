@@ -31,12 +31,23 @@ from shared.job.clips import (
     renew_clip,
     settle_order,
 )
+from shared.job.control import approve, cancel, regenerate, retry
 from shared.job.film import begin_delivery, begin_stitch, delivered, fail, film_stitched, release_step, renew_step
 from shared.job.mirror import begin_mirror, end_mirror, mirror_failed, mirrored, next_status, renew_mirror
-from shared.job.model import ClipStatus, Job, JobStatus
+from shared.job.model import Artifact, ClipStatus, Job, JobStatus
 from shared.job.outstanding import due_at, nudged, outstanding, overdue
 from shared.job.policy import AmbiguousPolicy, Policy
-from tests.unit.shared.job.builders import CLIP_FILE, FILM, PROOF, T, accepted, all_home, failure, stitched, taken
+from shared.job.wishes import ClipFailurePolicy
+from tests.unit.shared.job.builders import (
+    PROOF,
+    T,
+    accepted,
+    all_home,
+    failure,
+    film_of,
+    stitched,
+    taken,
+)
 from tests.unit.shared.job.driver import Driver
 from tests.unit.shared.job.invariants import check_calendar, check_job, check_step
 
@@ -44,6 +55,8 @@ Transition = Callable[[Job], Job]
 PICK = st.integers(0, 1_000)
 DOCUMENT_LIMIT_BYTES = 300_000
 MOST_ROUNDS = 1_000
+MOST_RETRIES = 4
+"""People lose patience: without an end to it a story could be drawn out for ever."""
 
 
 @dataclass
@@ -54,6 +67,7 @@ class Order:
     attempt: int
     admitted: bool
     live: bool = True
+    """Not given up by the provider, and no person has asked for another one in its place."""
 
     @property
     def task_id(self) -> str:
@@ -142,11 +156,27 @@ class World(RuleBasedStateMachine):
         record=st.booleans(),
         ambiguous=st.sampled_from(AmbiguousPolicy),
         attempts=st.integers(1, 3),
+        on_clip_failure=st.sampled_from(ClipFailurePolicy),
+        review=st.booleans(),
     )
-    def accept(self, start: str, clips: int, record: bool, ambiguous: AmbiguousPolicy, attempts: int) -> None:
+    def accept(
+        self,
+        start: str,
+        clips: int,
+        record: bool,
+        ambiguous: AmbiguousPolicy,
+        attempts: int,
+        on_clip_failure: ClipFailurePolicy,
+        review: bool,
+    ) -> None:
         self.policy = Policy(ambiguous=ambiguous, max_attempts=attempts)
-        make = {"home": all_home, "stitched": stitched}.get(start, accepted)
-        self.job = make(clips, record_id="rec1" if record else None)
+        record_id = "rec1" if record else None
+        if start == "stitched":
+            self.job = stitched(clips, record_id=record_id)
+        else:
+            make = all_home if start == "home" else accepted
+            wishes: dict[str, Any] = {"on_clip_failure": on_clip_failure, "min_clips": clips // 2 + 1, "review": review}
+            self.job = make(clips, record_id=record_id, **wishes)
         for number in range(1, clips + 1):
             if start in ("ordered", "generating"):
                 self.begin_order(number)
@@ -307,9 +337,14 @@ class World(RuleBasedStateMachine):
             self.later(partial(order_declined, **here, failure=failure(hand.clip), again_at=again_at))
 
     def provider_takes(self, hand: Hand, *, admitted: bool) -> None:
-        """The promise: while an order that may be billed is out, the clip is not ordered again."""
-        if self.policy.ambiguous is not AmbiguousPolicy.RESUBMIT:
-            others = [order for order in self.orders if order.clip == hand.clip and order.live and order.admitted]
+        """The promise: while an order that may be billed is out, the clip is not ordered again.
+
+        Unless somebody asks for it: to make the clip anew, or to retry though nobody knows an order's fate.
+        """
+        wanted_since = self.job.clip(hand.clip).counted_from
+        if self.policy.ambiguous is not AmbiguousPolicy.RESUBMIT and hand.attempt > wanted_since:
+            mine = [order for order in self.orders if order.clip == hand.clip and order.attempt > wanted_since]
+            others = [order for order in mine if order.live and order.admitted]
             assert not others, f"clip {hand.clip} is paid twice: {others}"
         self.orders.append(Order(hand.clip, hand.attempt, admitted))
 
@@ -346,10 +381,12 @@ class World(RuleBasedStateMachine):
         here: dict[str, Any] = {"number": hand.clip, "owner": hand.owner, "now": self.now}
         if end == "home":
             home = partial(clip_home, **here, attempt_number=hand.attempt)
-            self.later(partial(home, artifact=CLIP_FILE.but(size_bytes=pick), credits_spent=None), by=hand)
+            key = f"jobs/job_1/clip-{hand.clip}-{hand.attempt}.mp4"
+            self.later(partial(home, artifact=Artifact(key=key, size_bytes=pick), credits_spent=None), by=hand)
         elif end == "useless":
             useless = partial(attempt_failed, **here, attempt_number=hand.attempt)
-            self.later(partial(useless, failure=failure(hand.clip, code="not_a_video"), again_at=None), by=hand)
+            why = failure(hand.clip, code="not_a_video")
+            self.later(partial(useless, failure=why, again_at=None, result_waits=bool(pick % 2)), by=hand)
         else:
             problem = "HTTP 503" if end == "problem" else None
             self.later(partial(release_clip, **here, again_at=self.now + pick, problem=problem), by=hand)
@@ -374,7 +411,7 @@ class World(RuleBasedStateMachine):
         elif end == "failed":
             self.later(partial(fail, failure=failure(None, code="broken"), now=self.now, owner=hand.owner), by=hand)
         elif hand.step == "stitch":
-            self.later(partial(film_stitched, owner=hand.owner, film=FILM, now=self.now), by=hand)
+            self.later(partial(film_stitched, owner=hand.owner, film=film_of(self.job), now=self.now), by=hand)
         else:
             proof = PROOF if self.job.record_id is not None else None
             self.later(partial(delivered, owner=hand.owner, delivery=proof, now=self.now), by=hand)
@@ -396,6 +433,29 @@ class World(RuleBasedStateMachine):
             self.later(partial(mirror_failed, **here, problem="404", again_at=None))
         else:
             self.later(partial(end_mirror, **here, policy=self.policy))
+
+    # What people do.
+
+    @move(when=lambda self: True)
+    def somebody_cancels(self, pick: int) -> None:
+        if pick % 4 == 0:  # or few jobs would have a long story
+            self.write(partial(cancel, now=self.now))
+
+    @move(when=lambda self: self.job.status is JobStatus.FAILED)
+    def somebody_retries(self, _pick: int) -> None:
+        if self.job.retries < MOST_RETRIES:
+            assert self.write(partial(retry, now=self.now))
+
+    @move(when=lambda self: self.job.status is JobStatus.REVIEW)
+    def somebody_approves(self, _pick: int) -> None:
+        assert self.write(partial(approve, now=self.now))
+
+    @move(None, "another prompt", when=any_clip(ClipStatus.READY, ClipStatus.FAILED))
+    def somebody_wants_a_clip_made_anew(self, pick: int, prompt: str | None) -> None:
+        number = self.clip(pick, ClipStatus.READY, ClipStatus.FAILED)
+        if self.job.clip(number).takes < MOST_RETRIES:
+            request = f"request-{pick}"
+            self.write(partial(regenerate, number=number, prompt=prompt, now=self.now, request_id=request))
 
     # What must be true.
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from shared.job.document import TEXT_LIMIT
 from shared.job.film import begin_stitch, fail
 from shared.job.mirror import (
     NAMES,
@@ -13,7 +14,7 @@ from shared.job.mirror import (
     next_status,
     renew_mirror,
 )
-from shared.job.model import TEXT_LIMIT, Job, JobStatus
+from shared.job.model import Job, JobStatus
 from tests.unit.shared.job.builders import (
     POLICY,
     T,

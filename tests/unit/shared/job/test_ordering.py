@@ -89,7 +89,7 @@ class TestIntent:
         assert refusal(lambda: ordering(job)) == "finished"
 
     def test_is_refused_for_the_clips_of_a_job_that_is_being_stitched(self) -> None:
-        assert refusal(lambda: ordering(all_home())) == "not_pending"
+        assert refusal(lambda: ordering(all_home())) == "too_late"
 
     def test_of_an_unknown_clip_is_an_error(self) -> None:
         with pytest.raises(KeyError, match="has no clip 3"):

@@ -1,0 +1,1 @@
+"""Video models: what each can make, at which price, and how it is asked for it."""

@@ -1,0 +1,39 @@
+"""Deleting the files of clips and films that were thrown away."""
+
+from collections.abc import Collection
+from functools import partial
+
+from shared.context import Context
+from shared.job.files import clip_key, discarded_deleted, files_of, film_key
+from shared.job.model import Job
+
+
+async def delete_discarded(context: Context, job: Job) -> Job:
+    """Delete what the job has thrown away, and return the job without it."""
+    if not job.discarded:
+        return job
+    for key in job.discarded:
+        await context.artifacts.delete(key)
+    return await context.store.update(job.id, partial(discarded_deleted, keys=job.discarded))
+
+
+async def delete_unwanted_clip(context: Context, job_id: str, number: int, key: str) -> None:
+    """Delete a clip's file that nobody took, because its order is history by now.
+
+    Kept if somebody else brings home the same order: they put the same file there.
+    """
+    job = await context.store.get(job_id)
+    if key != clip_key(job, job.clip(number)) and key not in files_of(job):
+        await context.artifacts.delete(key)
+
+
+async def delete_unwanted_film(context: Context, job_id: str, film: str, others: Collection[str]) -> None:
+    """Delete a film that nobody took, and the files beside it: its job was cancelled or given up meanwhile.
+
+    Kept if somebody else joins the same film: they put it there.
+    """
+    job = await context.store.get(job_id)
+    if not job.status.is_final and film_key(job) == film:
+        return
+    for key in {film, *others} - files_of(job):
+        await context.artifacts.delete(key)
