@@ -1,0 +1,1 @@
+"""The Grafana dashboards as code: `python -m deploy.grafana.source` writes `deploy/grafana/dashboards/*.json`."""
