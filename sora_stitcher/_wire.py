@@ -14,10 +14,14 @@ from pydantic import ValidationError
 from shared.errors import ConfigurationError
 from shared.version import VERSION
 from sora_stitcher._calls import Call, T
-from sora_stitcher.errors import BY_STATUS, ApiError, NotTheApi, Unreachable
+from sora_stitcher.errors import BY_STATUS, ApiError, NotTheApi, Unavailable, Unreachable
 
-TIMEOUT = httpx.Timeout(30.0, connect=5.0)
+TIMEOUT_S = 30.0
+CONNECT_S = 5.0
 _MEDIA = "/media/"
+_NOBODY_BEHIND = (502, 503, 504)
+"""What a proxy answers while the gateway behind it is away."""
+EVENT_STREAM = "text/event-stream"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,9 @@ class Endpoint:
         except (JSONDecodeError, UnicodeDecodeError):
             answer = None
         if not isinstance(answer, dict) or "success" not in answer:
+            if response.status_code in _NOBODY_BEHIND:
+                why = f"nobody serves {self.base_url} at this moment (HTTP {response.status_code})"
+                raise Unavailable(response.status_code, "unavailable", why)
             raise NotTheApi(self.base_url, f"HTTP {response.status_code}, {_kind(response)}")
         if response.status_code >= httpx.codes.BAD_REQUEST:
             raise api_error(response.status_code, answer, response.headers.get("retry-after"))
@@ -138,8 +145,18 @@ def length_of(response: httpx.Response) -> int | None:
     return int(text) if text.isdecimal() else None
 
 
+def timeout(answer_s: float) -> httpx.Timeout:
+    """Return how long to wait for a connection and for an answer."""
+    return httpx.Timeout(answer_s, connect=min(answer_s, CONNECT_S))
+
+
+def is_stream(response: httpx.Response) -> bool:
+    """Whether an answer is a stream of events."""
+    return response.is_success and _kind(response) == EVENT_STREAM
+
+
 def refusal_of(endpoint: Endpoint, response: httpx.Response) -> ApiError | NotTheApi:
-    """Return the error that a failed download's answer (already read) describes."""
+    """Return the error that the answer (already read) to a failed download, or to asking for events, describes."""
     try:
         endpoint.read(Call("GET", _MEDIA, lambda _answer: None), response)
     except (ApiError, NotTheApi) as error:

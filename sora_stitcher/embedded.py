@@ -10,12 +10,13 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import structlog
 
-from services.gateway.bootstrap import build_app
+from services.gateway.bootstrap import build_app, end_streams
 from services.generator.bootstrap import build as build_generator
 from services.stitcher.bootstrap import build as build_stitcher
 from services.uploader.bootstrap import build as build_uploader
@@ -71,7 +72,9 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             *await build_stitcher(parts, stack),
             *await build_uploader(parts, stack),
         ]
-        server = make_server(app, settings.host, settings.port, grace_s=settings.drain_s)
+        server = make_server(
+            app, settings.host, settings.port, grace_s=settings.drain_s, stopping=partial(end_streams, app)
+        )
         serving = asyncio.create_task(server.run_until_cancelled())
         working = asyncio.create_task(work(parts, SUBSCRIPTIONS, routes))
         failed = asyncio.create_task(_first_to_end(serving, working))

@@ -4,8 +4,8 @@
   + Unreachable: nobody answers at the address, or not in time
   + NotTheApi: somebody answers, but it is another program
   + ApiError: the API refused or failed; with its status, code and details
-    - InvalidRequest (400), Unauthorized (401), NotFound (404), Conflict (409), RateLimited (429),
-      Unavailable (502 to 504)
+    - InvalidRequest (400), Unauthorized (401), BudgetExceeded (402), NotFound (404), Conflict (409),
+      RateLimited (429), Unavailable (502 to 504)
   + JobWaitTimeout: the job did not end within the time one was ready to wait
 """
 
@@ -16,7 +16,14 @@ from shared.errors import StitcherError
 
 
 class ClientError(StitcherError):
-    """Base of everything the client raises on purpose."""
+    """Base of everything the client raises on purpose.
+
+    Attributes:
+        idempotency_key: of an order (or a new take) that may have been taken although this was raised: repeated with
+            this key, it is the same one.
+    """
+
+    idempotency_key: str | None = None
 
 
 class Unreachable(ClientError):
@@ -77,8 +84,12 @@ class Unauthorized(ApiError):
     """An API key is missing or wrong."""
 
 
+class BudgetExceeded(ApiError):
+    """More clips or credits than may be ordered; `details` says what is left."""
+
+
 class NotFound(ApiError):
-    """There is no such job or record."""
+    """There is no such job, record, clip or webhook."""
 
 
 class Conflict(ApiError):
@@ -100,6 +111,7 @@ class JobWaitTimeout(ClientError):
 BY_STATUS: dict[int, type[ApiError]] = {
     400: InvalidRequest,
     401: Unauthorized,
+    402: BudgetExceeded,
     404: NotFound,
     409: Conflict,
     429: RateLimited,

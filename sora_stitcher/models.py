@@ -1,5 +1,6 @@
 """The API's answers as values. Fields of a newer API are kept, not refused; all times are ms since the epoch."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -30,6 +31,107 @@ class Accepted(Answer):
     status_url: str
 
 
+class CreditRange(Answer):
+    """What clips cost if the cheapest, or the dearest, of the models that may be chosen makes them all."""
+
+    min: float
+    max: float
+
+
+class Estimate(Answer):
+    """What a film would come to; nothing was spent.
+
+    Attributes:
+        clips: shown in the film.
+        seconds: of film that is made; existing films come on top.
+        estimated_seconds: until the film stands.
+        warnings: what a person should know.
+        models: the clips would be ordered from.
+    """
+
+    clips: int
+    seconds: float
+    credits: CreditRange
+    estimated_seconds: float
+    warnings: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+
+
+class BatchItem(Answer):
+    """What became of one film of a batch: taken (`job_id`), or refused (`error`, `code`).
+
+    Attributes:
+        index: its place in what was sent, from 0.
+        status: the HTTP status it would have had alone.
+    """
+
+    index: int
+    status: int
+    job_id: str | None = None
+    status_url: str | None = None
+    error: str | None = None
+    code: str | None = None
+    details: tuple[dict[str, Any], ...] = ()
+
+
+class BatchResult(Answer):
+    """What became of a batch, film by film."""
+
+    accepted: int
+    refused: int
+    items: tuple[BatchItem, ...]
+
+
+class UsageTotal(Answer):
+    """Sums of usage."""
+
+    clips: int = 0
+    seconds: float = 0
+    credits: float = 0
+
+
+class UsageRow(UsageTotal):
+    """What one API key used of one model on one day (UTC, `YYYY-MM-DD`)."""
+
+    day: str
+    key: str
+    model: str
+
+
+class Usage(Answer):
+    """What was used of the provider in so many days, today included."""
+
+    days: int
+    total: UsageTotal
+    usage: tuple[UsageRow, ...] = ()
+
+
+class WebhookTry(Answer):
+    """One try to tell the user's system: how it answered, or what went wrong."""
+
+    at: int
+    status: int | None = None
+    problem: str | None = None
+
+
+class Webhook(Answer):
+    """One event that is told to the user's system.
+
+    Attributes:
+        event: `job.completed`, `job.failed`, `job.cancelled`, `job.review` or `video.ready`.
+        state: `pending`, `delivered` or `given_up`.
+        tried: how often, in all; `tries` are the newest few.
+    """
+
+    id: str
+    event: str
+    state: str
+    at: int
+    tried: int = 0
+    tries: tuple[WebhookTry, ...] = ()
+    clip: int | None = None
+
+
 class Attempt(Answer):
     """One order of one clip with a provider.
 
@@ -56,16 +158,20 @@ class Clip(Answer):
 
     Attributes:
         status: `pending`, `submitting`, `generating`, `ready` or `failed`.
+        source: where an existing film came from.
         url: a signed link to its file, once it is ready.
+        artifact: its name in the store, by which another film can take it over.
     """
 
     number: int
     prompt: str
     status: str
     model: str | None = None
+    source: str | None = None
     attempts: tuple[Attempt, ...] = ()
     error: str | None = None
     url: str | None = None
+    artifact: str | None = None
     size_bytes: int | None = None
     duration_seconds: float | None = None
     width: int | None = None
@@ -118,10 +224,13 @@ class Job(Answer):
     """A job as it stands.
 
     Attributes:
-        status: `pending`, `generating`, `processing`, `stitching`, `uploading`, `completed`, `failed`, …
+        status: `pending`, `generating`, `review`, `processing`, `stitching`, `uploading`, `completed`, `failed` or
+            `cancelled`.
         progress: 0 to 100.
         video_url: a signed link to the film, once there is one.
         attachment_id: the film's attachment in the Airtable record, once it is there.
+        metadata: what was given with the order.
+        webhooks: what the user's system is told, and how far that has come.
     """
 
     job_id: str
@@ -133,6 +242,9 @@ class Job(Answer):
     record_id: str | None = None
     completed_at: int | None = None
     failed_at: int | None = None
+    cancelled_at: int | None = None
+    approved_at: int | None = None
+    metadata: dict[str, Any] = Field(default_factory=dict)
     error: str | None = None
     failure: Failure | None = None
     video_url: str | None = None
@@ -140,6 +252,7 @@ class Job(Answer):
     film: FilmInfo | None = None
     attachment_id: str | None = None
     clips: tuple[Clip, ...] = ()
+    webhooks: tuple[Webhook, ...] = ()
     timeline: tuple[TimelineEntry, ...] = ()
 
     @property
@@ -150,7 +263,34 @@ class Job(Answer):
     @property
     def ended_at(self) -> int | None:
         """When it ended, or None while it goes on."""
-        return (self.completed_at or self.failed_at or self.updated_at) if self.is_final else None
+        ended_at = self.completed_at or self.failed_at or self.cancelled_at
+        return (ended_at or self.updated_at) if self.is_final else None
+
+
+class Progress(Answer):
+    """How far the work on a job is at this moment; may get lost, and is not kept.
+
+    Attributes:
+        percent: of the whole job, 0 to 100.
+        eta_seconds: until that stage is done, if somebody knows.
+    """
+
+    percent: float = 0
+    stage: str = ""
+    message: str = ""
+    eta_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened to a job that is followed: the job as it stands now, or how far the work on it is.
+
+    Attributes:
+        id: tells the stream where to go on, by `last_event_id`; None for what is not kept.
+    """
+
+    data: Job | Progress
+    id: str | None = None
 
 
 class JobSummary(Answer):

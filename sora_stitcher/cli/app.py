@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from shared.errors import StitcherError
-from sora_stitcher.cli import dead, demo, doctor, jobs, stitch, up
+from sora_stitcher.cli import control, dead, demo, doctor, jobs, mcp, stitch, submit, up, usage, webhooks
 from sora_stitcher.cli.errors import EXIT_CODES, ExitCode, exit_code_of, sentence_of
 from sora_stitcher.cli.output import PROGRAM, fail, prepare_streams, printable
 
@@ -82,5 +82,5 @@ def _root(
         typer.echo(ctx.get_help())
 
 
-for _family in (up, demo, jobs, stitch, doctor, dead):
+for _family in (up, demo, submit, jobs, control, usage, webhooks, stitch, doctor, dead, mcp):
     _family.register(app)

@@ -17,10 +17,10 @@ from shared.settings import Settings
 from sora_stitcher.cli import interrupts
 from sora_stitcher.cli.demo_check import verified
 from sora_stitcher.cli.errors import CommandError, usage
-from sora_stitcher.cli.jobs import how_it_failed
+from sora_stitcher.cli.following import how_it_failed
 from sora_stitcher.cli.output import OK_MARK, console, explain, program
 from sora_stitcher.cli.progress import display_on
-from sora_stitcher.client import AsyncClient
+from sora_stitcher.client import AsyncClient, FilmWish
 from sora_stitcher.embedded import Running, running
 from sora_stitcher.models import Job
 
@@ -131,7 +131,7 @@ async def _demo(settings: Settings, wanted: Wanted) -> None:
 async def _made(out: Console, client: AsyncClient, wanted: Wanted) -> Job:
     """Order the film and show its progress to the end."""
     if wanted.prompts:
-        accepted = await client.submit(wanted.prompts, record_id=wanted.record)
+        accepted = await client.create(FilmWish(wanted.prompts, record_id=wanted.record))
     else:
         assert wanted.record is not None, "without prompts there is a record with prompts in it"
         accepted = await client.process_record(wanted.record)

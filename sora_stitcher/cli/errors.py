@@ -3,7 +3,31 @@
 from enum import IntEnum
 
 from shared.errors import ConfigurationError, DependencyDown, StitcherError
-from sora_stitcher.errors import ApiError, ClientError, NotFound, Unauthorized, Unavailable, Unreachable
+from sora_stitcher.errors import (
+    ApiError,
+    ClientError,
+    InvalidRequest,
+    JobWaitTimeout,
+    Unauthorized,
+    Unavailable,
+    Unreachable,
+)
+
+_MORE_SHOWN = 4
+_HOW_IT_STANDS = "`sora-stitcher show JOB` tells how it stands"
+_BY_CODE = {
+    "job_not_found": "`sora-stitcher jobs` lists those there are",
+    "clip_not_found": _HOW_IT_STANDS,
+    "webhook_not_found": "`sora-stitcher webhooks list JOB` lists those there are",
+    "budget_exceeded": "Take fewer or cheaper clips, or wait for tomorrow (UTC); see `sora-stitcher usage`",
+    "idempotency_conflict": "Leave out --idempotency-key, or take a new one",
+    "not_failed": _HOW_IT_STANDS,
+    "not_in_review": _HOW_IT_STANDS,
+    "too_late": _HOW_IT_STANDS,
+    "finished": _HOW_IT_STANDS,
+    "in_progress": _HOW_IT_STANDS,
+}
+"""What to do about a refusal, by its code."""
 
 
 class ExitCode(IntEnum):
@@ -66,25 +90,37 @@ def exit_code_of(error: StitcherError) -> ExitCode:
 
 def sentence_of(error: StitcherError) -> str:
     """Return what to tell a person about an error, on one line, with what to do about it."""
-    text = " ".join(str(error).split())
+    text = "; ".join([" ".join(str(error).split()), *_more_problems(error)])
     return f"{text}. {advice}" if (advice := _advice(error)) else text
+
+
+def _more_problems(error: StitcherError) -> list[str]:
+    """Return what is wrong beside the first thing, which the message is about."""
+    if not isinstance(error, InvalidRequest):
+        return []
+    more = [f"{detail.get('field')}: {detail.get('message')}" for detail in error.details[1:]]
+    return more if len(more) <= _MORE_SHOWN else [*more[:_MORE_SHOWN], f"and {len(more) - _MORE_SHOWN} more"]
 
 
 def _advice(error: StitcherError) -> str:
     match error:
+        case Unreachable(sent=True, idempotency_key=str() as key):
+            return (
+                f"It may have arrived all the same: repeat it with --idempotency-key {key}, and nothing is made twice"
+            )
         case Unreachable(sent=True):
             return "The request may have arrived all the same: look with `sora-stitcher jobs`"
         case Unreachable():
             return "Start the system with `sora-stitcher up`, or name another address with --url"
         case Unauthorized():
             return "Set SORA_STITCHER_API_KEY, or give --api-key"
-        case NotFound(code="job_not_found"):
-            return "`sora-stitcher jobs` lists those there are"
+        case ApiError(code=code) if code in _BY_CODE:
+            return _BY_CODE[code]
         case ApiError(retry_after_s=float() as seconds):
             return f"Try again in {seconds:g} s"
         case DependencyDown(dependency="bus"):
             return "Start RabbitMQ, or mend RABBITMQ_URL"
-        case ClientError() if not isinstance(error, ApiError):
+        case ClientError() if not isinstance(error, ApiError | JobWaitTimeout):
             return "Check the address (--url)"
         case _:
             return ""

@@ -1,12 +1,12 @@
 """A job's way to its film, step by step. Pure functions decide what is to be said; displays show it."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 from sora_stitcher.cli.output import FAILED_MARK, NONE_MARK, OK_MARK, clock, printable, size
-from sora_stitcher.models import Clip, Job, TimelineEntry
+from sora_stitcher.models import Clip, Job, Progress, TimelineEntry
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -62,7 +62,7 @@ def _clip_step(job: Job, clip: Clip) -> Step:
     last = clip.attempts[-1] if clip.attempts else None
     ended = last.ended_at if last is not None and state in ("done", "failed") else None
     again = f"attempt {last.number}" if last is not None and last.number > 1 else ""
-    note = clip.error or " · ".join(filter(None, (again, clip.model, clip.prompt)))
+    note = clip.error or " · ".join(filter(None, (again, clip.model, clip.prompt or clip.source)))
     return Step(f"clip {clip.number}", state, clip.attempts[0].started_at if clip.attempts else None, ended, note)
 
 
@@ -82,6 +82,19 @@ def _stage_note(job: Job, stage: str) -> str:
     if stage == "stitching" and job.film is not None:
         return f"{job.film.duration_seconds or 0:.1f} s, {size(job.film.size_bytes)}"
     return f"attached to {job.record_id}" if job.attachment_id else "kept here; no record was named"
+
+
+def with_progress(steps: list[Step], progress: Progress | None) -> list[Step]:
+    """Return the steps, the running stage's with what is being done at this moment."""
+    names = dict(_AFTER_CLIPS)
+    if progress is None or progress.stage not in names:
+        return steps
+    eta = f"{clock(progress.eta_seconds)} left" if progress.eta_seconds is not None else ""
+    note = " · ".join(filter(None, (progress.message, eta)))
+    return [
+        replace(step, note=note) if step.name == names[progress.stage] and step.state == "running" else step
+        for step in steps
+    ]
 
 
 def heading_of(job: Job, now_ms: int) -> str:
@@ -107,6 +120,9 @@ class Display(Protocol):
 
     def show(self, job: Job) -> None:
         """Show the job as it is now."""
+
+    def tell(self, progress: Progress) -> None:
+        """Tell how far the work is at this moment."""
 
 
 def display_on(console: "Console", *, lines: bool = False) -> Display:
@@ -142,6 +158,9 @@ class LineDisplay:
             self._console.print(line_of(job, entry), soft_wrap=True)
         self._shown = max(self._shown, len(job.timeline))
 
+    def tell(self, progress: Progress) -> None:
+        """Say nothing: lines are for what lasts."""
+
 
 class LiveDisplay:
     """Bars and times that are redrawn in place."""
@@ -150,6 +169,7 @@ class LiveDisplay:
         from rich.live import Live
 
         self._job: Job | None = None
+        self._progress: Progress | None = None
         self._live = Live(console=console, get_renderable=self._render, refresh_per_second=8)
 
     def __enter__(self) -> Self:
@@ -163,7 +183,14 @@ class LiveDisplay:
 
     def show(self, job: Job) -> None:
         """Redraw."""
+        if self._job is None or self._job.status != job.status:
+            self._progress = None
         self._job = job
+        self._live.refresh()
+
+    def tell(self, progress: Progress) -> None:
+        """Redraw with what is being done, beside its step."""
+        self._progress = progress
         self._live.refresh()
 
     def _render(self) -> "RenderableType":
@@ -173,7 +200,8 @@ class LiveDisplay:
         job, now_ms = self._job, time.time_ns() // 1_000_000
         if job is None:
             return Text("starting …", "dim")
-        return Group(Text(heading_of(job, now_ms), "bold", no_wrap=True), _table(steps_of(job), now_ms))
+        steps = with_progress(steps_of(job), self._progress)
+        return Group(Text(heading_of(job, now_ms), "bold", no_wrap=True), _table(steps, now_ms))
 
 
 def _table(steps: list[Step], now_ms: int) -> "RenderableType":

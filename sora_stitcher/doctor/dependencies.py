@@ -76,7 +76,7 @@ async def artifacts(settings: Settings) -> list[Finding]:
     parts = urlsplit(settings.artifacts_location)
     if parts.scheme == "file" and not await asyncio.to_thread(Path(unquote(parts.netloc + parts.path)).exists):
         return [none(f"Films: {location} is made at the first start")]
-    place = open_artifacts(settings.artifacts_location)
+    place = open_artifacts(settings.artifacts_location, s3=settings.s3_access)
     try:
         await place.ping()
     except DependencyDown as down:

@@ -4,7 +4,6 @@ import asyncio
 from contextlib import AsyncExitStack
 
 from services.generator.provider.kie import KieProvider, KieTimeouts, open_kie_http
-from services.generator.provider.models import profile_of
 from services.generator.provider.outcomes import ErrorCode, Liveness, ModelHealth, ProviderFault
 from shared.airtable.check import Finding as AirtableFinding
 from shared.airtable.check import check_airtable
@@ -12,6 +11,7 @@ from shared.airtable.client import AirtableRecords
 from shared.airtable.limiter import local_limiter
 from shared.airtable.retry import RetryPolicy
 from shared.airtable_connection import open_table
+from shared.models.catalogue import profile_of
 from shared.settings import Settings
 from shared.store.memory import MemoryBackend
 from sora_stitcher.doctor.findings import Finding, none, ok, problem, warning

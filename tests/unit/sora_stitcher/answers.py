@@ -1,6 +1,9 @@
 """Answers of the API as the gateway gives them, for tests."""
 
+import json
 from typing import Any
+
+from tests.support.scripted_partner import Reply
 
 JOB_ID = "job_1795370803233_f8ee81b7b5f9f5a0"
 BEGAN = 1_795_370_803_233
@@ -91,3 +94,18 @@ def accepted() -> dict[str, Any]:
 
 def refused(code: str, message: str) -> dict[str, Any]:
     return {"success": False, "error": message, "code": code}
+
+
+def stream(*frames: str) -> Reply:
+    """A stream of events that ends."""
+    return Reply(200, "retry: 2000\n\n" + "".join(frames), {"Content-Type": "text/event-stream"})
+
+
+def frame(data: dict[str, Any], event_id: int | None = None, name: str = "job") -> str:
+    head = f"id: {event_id}\n" if event_id is not None else ""
+    return f"{head}event: {name}\ndata: {json.dumps(data)}\n\n"
+
+
+def streamed(*views: dict[str, Any]) -> list[Reply]:
+    """Replies to whoever follows a job: one stream with all of this."""
+    return [stream(*(frame(view, number) for number, view in enumerate(views, start=1)))]

@@ -10,15 +10,18 @@ from shared.errors import ConfigurationError
 from sora_stitcher.client import (
     ApiError,
     AsyncClient,
+    BudgetExceeded,
     Client,
     ClientError,
     ClipWish,
     Conflict,
+    FilmWish,
     InvalidRequest,
     JobWaitTimeout,
     NotFound,
     NotTheApi,
     RateLimited,
+    Repeating,
     Unauthorized,
     Unavailable,
     Unreachable,
@@ -30,12 +33,10 @@ from tests.unit.sora_stitcher.answers import BEGAN, JOB_ID, accepted, answered, 
 def test_an_order_carries_all_wishes_and_the_key(gateway: ScriptedPartner) -> None:
     gateway.script = [Reply(202, accepted())]
     with Client(gateway.url, "secret-key") as client:
-        taken = client.submit(
-            ["one", ClipWish("two", 10, "wan/3-0-video")],
-            record_id="recSANDBOX0000001",
-            aspect_ratio="portrait",
-            idempotency_key="once",
+        wish = FilmWish(
+            ["one", ClipWish("two", 10, "wan/3-0-video")], record_id="recSANDBOX0000001", aspect_ratio="portrait"
         )
+        taken = client.create(wish, idempotency_key="once")
     assert taken.job_id == JOB_ID
     (request,) = gateway.requests
     assert (request.method, request.path) == ("POST", "/api/jobs")
@@ -78,6 +79,7 @@ def test_an_answer_keeps_what_this_version_does_not_know(gateway: ScriptedPartne
     [
         (400, InvalidRequest),
         (401, Unauthorized),
+        (402, BudgetExceeded),
         (404, NotFound),
         (409, Conflict),
         (418, ApiError),
@@ -115,12 +117,60 @@ def test_nobody_at_the_address_is_said_so(free_port: int) -> None:
     assert not caught.value.sent
 
 
-def test_a_lost_answer_is_known_to_be_ambiguous(gateway: ScriptedPartner) -> None:
+QUICK = Repeating(tries=3, pause_s=0.001)
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        Reply(drop=True),
+        Reply(503, refused("store_unavailable", "The store is not available")),
+        Reply(429, refused("rate_limited", "more than 60 requests in a minute"), {"Retry-After": "0"}),
+        Reply(504, "<html>gateway timeout</html>", {"Content-Type": "text/html"}),
+    ],
+)
+def test_an_order_is_repeated_with_the_same_key_until_it_is_taken(gateway: ScriptedPartner, trouble: Reply) -> None:
+    gateway.script = [trouble, trouble, Reply(202, accepted())]
+    with Client(gateway.url, repeating=QUICK) as client:
+        assert client.create(["one"]).job_id == JOB_ID
+    keys = {request.headers["Idempotency-Key"] for request in gateway.requests}
+    assert len(gateway.requests) == 3
+    assert len(keys) == 1
+    assert len(keys.pop()) == 32
+
+
+def test_an_order_that_stays_unanswered_names_the_key_to_repeat_it_with(gateway: ScriptedPartner) -> None:
     gateway.script = [Reply(drop=True)]
-    with Client(gateway.url) as client, pytest.raises(Unreachable) as caught:
-        client.submit(["one"])
+    with Client(gateway.url, repeating=QUICK) as client, pytest.raises(Unreachable) as caught:
+        client.create(["one"])
     assert caught.value.sent
-    assert len(gateway.requests) == 1, "an order is never sent twice by itself"
+    assert caught.value.idempotency_key == gateway.requests[0].headers["Idempotency-Key"]
+    assert len(gateway.requests) == QUICK.tries
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(400, refused("invalid_request", "clips: must not be empty")),
+        Reply(402, refused("budget_exceeded", "nothing is left")),
+        Reply(409, refused("idempotency_conflict", "used for another")),
+        Reply(502, refused("airtable_auth", "the token is wrong")),
+        Reply(503, refused("bus_unavailable", "away for long"), {"Retry-After": "60"}),
+        Reply(429, refused("queue_full", "too many"), {"Retry-After": "30"}),
+    ],
+)
+def test_what_repeating_cannot_help_is_not_repeated(gateway: ScriptedPartner, reply: Reply) -> None:
+    gateway.script = [reply]
+    with Client(gateway.url, repeating=QUICK) as client, pytest.raises(ApiError):
+        client.create(["one"])
+    assert len(gateway.requests) == 1
+
+
+def test_a_look_is_not_repeated_by_itself(gateway: ScriptedPartner) -> None:
+    gateway.script = [Reply(drop=True)]
+    with Client(gateway.url, repeating=QUICK) as client, pytest.raises(Unreachable):
+        client.job(JOB_ID)
+    assert len(gateway.requests) == 1
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:3000", "ftp://host", "http://", "http://host/?a=b"])
@@ -135,8 +185,12 @@ def test_a_malformed_key_is_refused_without_being_shown() -> None:
     assert "secret" not in str(caught.value)
 
 
-def test_watching_yields_every_change_and_bears_an_outage(gateway: ScriptedPartner) -> None:
+NO_STREAM = Reply(404, refused("not_found", "Not Found"))
+
+
+def test_watching_without_a_stream_looks_now_and_then_and_bears_an_outage(gateway: ScriptedPartner) -> None:
     gateway.script = [
+        NO_STREAM,
         Reply(200, answered(job("pending"))),
         Reply(200, answered(job("pending"))),
         Reply(503, refused("store_unavailable", "The store is not available")),
@@ -155,13 +209,13 @@ def test_watching_does_not_wait_for_a_system_that_was_never_there(free_port: int
 
 
 def test_watching_gives_up_when_the_system_stays_away(gateway: ScriptedPartner) -> None:
-    gateway.script = [Reply(200, answered(job())), Reply(drop=True)]
+    gateway.script = [NO_STREAM, Reply(200, answered(job())), Reply(drop=True)]
     with Client(gateway.url) as client, pytest.raises(Unreachable):
         list(client.watch(JOB_ID, every_s=0.01, patience_s=0.05))
 
 
 def test_waiting_returns_the_ended_job_or_says_that_it_goes_on(gateway: ScriptedPartner) -> None:
-    gateway.script = [Reply(200, answered(job())), Reply(200, answered(failed()))]
+    gateway.script = [NO_STREAM, Reply(200, answered(job())), Reply(200, answered(failed()))]
     with Client(gateway.url) as client:
         assert client.wait(JOB_ID, every_s=0.01).status == "failed"
         gateway.script = [Reply(200, answered(job()))]
@@ -201,13 +255,14 @@ async def test_the_async_client_does_the_same(gateway: ScriptedPartner, tmp_path
         Reply(202, accepted()),
         Reply(202, accepted()),
         Reply(200, {"success": True, "data": [], "nextCursor": None}),
+        NO_STREAM,
         Reply(200, answered(job())),
         Reply(drop=True),
         Reply(200, answered(completed(updatedAt=BEGAN + 9500))),
         Reply(200, b"film"),
     ]
     async with AsyncClient(gateway.url, "secret-key") as client:
-        await client.submit(["one"])
+        await client.create(["one"])
         taken = await client.process_record("recSANDBOX0000001")
         assert (await client.jobs()).jobs == ()
         ended = await client.wait(taken.job_id, every_s=0.01)

@@ -11,9 +11,35 @@ from typer.testing import CliRunner, Result
 from shared.version import VERSION
 from sora_stitcher.cli import app
 from tests.support.scripted_partner import Reply, ScriptedPartner
-from tests.unit.sora_stitcher.answers import BEGAN, JOB_ID, accepted, answered, completed, failed, job, refused
+from tests.unit.sora_stitcher.answers import (
+    BEGAN,
+    JOB_ID,
+    accepted,
+    answered,
+    completed,
+    failed,
+    job,
+    refused,
+    streamed,
+)
 
-HEAVY = ("asyncio", "httpx", "pydantic", "rich", "fastapi", "aio_pika", "av", "numpy", "shared.settings", "shared.film")
+COMMANDS = (
+    "up", "demo", "submit", "watch", "jobs", "show", "cancel", "retry", "approve", "regenerate", "usage",
+    "webhooks", "stitch", "doctor", "dead", "mcp",
+)  # fmt: skip
+HEAVY = (
+    "asyncio",
+    "httpx",
+    "pydantic",
+    "rich",
+    "fastapi",
+    "aio_pika",
+    "av",
+    "numpy",
+    "mcp",
+    "shared.settings",
+    "shared.film",
+)
 
 
 def run(*arguments: str, env: dict[str, str] | None = None) -> Result:
@@ -29,7 +55,7 @@ def one_line(result: Result) -> str:
 
 def test_help_names_every_command_and_exit_code() -> None:
     shown = run("--help").stdout
-    for word in ("up", "demo", "submit", "watch", "jobs", "show", "stitch", "doctor", "dead", "Exit codes", "130"):
+    for word in (*COMMANDS, "Exit codes", "130"):
         assert word in shown
     assert run().stdout == shown
 
@@ -89,9 +115,10 @@ def test_a_system_that_does_not_run_is_told_with_what_to_do(free_port: int) -> N
         (Reply(401, refused("unauthorized", "an API key is required")), "SORA_STITCHER_API_KEY", 4),
         (Reply(404, refused("job_not_found", "Job not found: x")), "sora-stitcher jobs", 4),
         (Reply(429, refused("rate_limited", "too many"), {"Retry-After": "9"}), "Try again in 9 s", 4),
-        (Reply(503, refused("store_unavailable", "The store is not available"), {"Retry-After": "5"}), "in 5 s", 3),
+        (Reply(503, refused("store_unavailable", "The store is not available"), {"Retry-After": "9"}), "in 9 s", 3),
+        (Reply(402, refused("budget_exceeded", "of the 10, 2 are left")), "sora-stitcher usage", 4),
+        (Reply(409, refused("idempotency_conflict", "used with another")), "Leave out --idempotency-key", 4),
         (Reply(200, "hello"), "is not Sora Video Stitcher", 3),
-        (Reply(drop=True), "may have arrived", 3),
         (Reply(400, refused("x", "two\nlines and \x1b[31mred")), "two lines and  [31mred", 4),
     ],
 )
@@ -102,13 +129,31 @@ def test_a_refusal_is_told_in_one_line(gateway: ScriptedPartner, reply: Reply, p
     assert result.exit_code == code
 
 
+def test_several_wrong_fields_are_all_told(gateway: ScriptedPartner) -> None:
+    details = [{"field": f"clips.{number}.prompt", "message": "is required"} for number in range(7)]
+    gateway.script = [Reply(400, refused("invalid_request", "clips.0.prompt: is required") | {"details": details})]
+    told = one_line(run("submit", "a prompt", "--url", gateway.url))
+    assert "clips.0.prompt: is required; clips.1.prompt: is required; " in told
+    assert "and 2 more" in told
+
+
+def test_an_order_without_an_answer_is_told_with_the_key_to_repeat_it(
+    gateway: ScriptedPartner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sora_stitcher._repeating.random.uniform", lambda *_: 0.0)
+    gateway.script = [Reply(drop=True)]
+    result = run("submit", "a prompt", "--url", gateway.url)
+    assert f"--idempotency-key {gateway.requests[0].headers['Idempotency-Key']}" in one_line(result)
+    assert result.exit_code == 3
+
+
 def test_an_order_is_sent_and_the_next_step_named(gateway: ScriptedPartner) -> None:
     gateway.script = [Reply(202, accepted())]
     wishes = ["--record", "recSANDBOX0000001", "--aspect", "9:16", "--duration", "10", "--model", "wan/3-0-video"]
     result = run("submit", "one", "two", *wishes, "--url", gateway.url)
-    clip = {"durationSeconds": 10, "model": "wan/3-0-video"}
     assert gateway.requests[0].body == {
-        "clips": [{"prompt": "one", **clip}, {"prompt": "two", **clip}],
+        "clips": [{"prompt": "one", "durationSeconds": 10}, {"prompt": "two", "durationSeconds": 10}],
+        "model": "wan/3-0-video",
         "recordId": "recSANDBOX0000001",
         "aspectRatio": "9:16",
     }
@@ -157,7 +202,7 @@ def test_watching_as_json_prints_the_ended_job_alone(gateway: ScriptedPartner) -
 
 
 def test_the_film_is_saved_where_asked_for(gateway: ScriptedPartner, tmp_path: Path) -> None:
-    gateway.script = [Reply(200, answered(completed())), Reply(200, b"film")]
+    gateway.script = [*streamed(completed()), Reply(200, b"film")]
     result = run("watch", JOB_ID, "-o", "films/mine.mp4", "--url", gateway.url)
     assert result.exit_code == 0
     assert (tmp_path / "films/mine.mp4").read_bytes() == b"film"
@@ -165,7 +210,7 @@ def test_the_film_is_saved_where_asked_for(gateway: ScriptedPartner, tmp_path: P
 
 def test_a_film_that_cannot_be_saved_is_told(gateway: ScriptedPartner, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file, no folder")
-    gateway.script = [Reply(200, answered(completed())), Reply(200, b"film")]
+    gateway.script = [*streamed(completed()), Reply(200, b"film")]
     result = run("watch", JOB_ID, "-o", "taken/mine.mp4", "--url", gateway.url)
     assert result.exit_code == 1
     assert "cannot save the film as taken/mine.mp4" in result.stderr
@@ -179,7 +224,18 @@ def test_jobs_are_listed_in_columns_and_as_json(gateway: ScriptedPartner) -> Non
     assert f"{JOB_ID}  failed" in shown
     assert "a [bold]red[/bold] boat :smile:" in shown, "a prompt is no markup"
     assert "There are more" in shown
-    assert json.loads(run("jobs", "--json", "--url", gateway.url).stdout) == [summary]
+    assert json.loads(run("jobs", "--json", "--limit", "1", "--url", gateway.url).stdout) == [summary]
+
+
+def test_more_jobs_than_a_page_holds_are_listed(gateway: ScriptedPartner) -> None:
+    summary = {"jobId": JOB_ID, "status": "failed", "createdAt": BEGAN, "updatedAt": BEGAN}
+    first = {"success": True, "data": [summary] * 200, "nextCursor": "c2"}
+    gateway.script = [Reply(200, first), Reply(200, first | {"data": [summary] * 30, "nextCursor": None})]
+    assert len(json.loads(run("jobs", "--json", "--limit", "250", "--url", gateway.url).stdout)) == 230
+    assert [request.path for request in gateway.requests] == [
+        "/api/jobs?limit=200",
+        "/api/jobs?limit=50&cursor=c2",
+    ]
 
 
 def test_no_jobs_is_said_so(gateway: ScriptedPartner) -> None:

@@ -4,8 +4,8 @@ import io
 
 from rich.console import Console
 
-from sora_stitcher.cli.progress import LineDisplay, LiveDisplay, Step, display_on, heading_of, steps_of
-from sora_stitcher.models import Job
+from sora_stitcher.cli.progress import LineDisplay, LiveDisplay, Step, display_on, heading_of, steps_of, with_progress
+from sora_stitcher.models import Job, Progress
 from tests.unit.sora_stitcher.answers import BEGAN, clip, completed, entry, failed, job
 
 
@@ -99,3 +99,22 @@ def test_a_screen_shows_every_step_in_the_width_it_has() -> None:
 
 def test_lines_can_be_asked_for_on_a_screen_too() -> None:
     assert isinstance(display_on(Console(file=io.StringIO(), force_terminal=True), lines=True), LineDisplay)
+
+
+def test_what_is_being_done_stands_beside_its_step() -> None:
+    stitching = Job.model_validate(job("stitching", timeline=[entry(5000, "stitching", "stitching 2 clips")]))
+    progress = Progress(percent=87, stage="stitching", message="encoding", eta_seconds=4)
+    notes = {step.name: step.note for step in with_progress(steps_of(stitching), progress)}
+    assert notes["join"] == "encoding · 0:04 left"
+    assert "encoding" not in notes["deliver"]
+    assert with_progress(steps_of(stitching), Progress(stage="generating")) == steps_of(stitching)
+    assert with_progress(steps_of(stitching), None) == steps_of(stitching)
+    out = io.StringIO()
+    screen = Console(file=out, force_terminal=True, width=100, color_system=None, legacy_windows=False)
+    with display_on(screen) as display:
+        display.show(stitching)
+        display.tell(progress)
+    assert "encoding" in out.getvalue()
+    lines = io.StringIO()
+    LineDisplay(Console(file=lines)).tell(progress)
+    assert lines.getvalue() == "", "lines are for what lasts"
