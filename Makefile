@@ -4,7 +4,7 @@ STAMP := .venv/.stamp
 DEV_STAMP := .venv/.stamp-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check unit chaos crash-points lock docs clean
+.PHONY: help demo up test check unit chaos crash-points bench-stitch lock docs screenshots manifests verify-deploy verify-stack clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -34,11 +34,31 @@ crash-points: $(DEV_STAMP) ## kill the processes at every await, one after anoth
 	@scripts/install-test-tools
 	@$(PYTHON_BIN)/pytest tests/chaos/crash_points.py
 
+bench-stitch: $(STAMP) ## films by plain copy, ffmpeg, MoviePy and ours, side by side (minutes); into docs/stitching.md
+	@$(PYTHON_BIN)/python -m benchmarks.stitch --write docs/stitching.md
+
 lock: $(DEV_STAMP) ## resolve the dependencies again (versions and hashes, no addresses)
 	@scripts/lock
 
 docs: $(STAMP) ## make the generated documents again
 	@$(PYTHON_BIN)/python -m shared.asyncapi > docs/asyncapi.yaml
+	@$(PYTHON_BIN)/python -m services.gateway.openapi > docs/openapi.json
+	@$(PYTHON_BIN)/python -m shared.metrics_doc > docs/metrics.md
+	@$(PYTHON_BIN)/python -m deploy.grafana.source
+
+manifests: $(DEV_STAMP) ## make the generated deployment files again (the alert rules for the Prometheus Operator)
+	@$(PYTHON_BIN)/python scripts/prometheus-rule > deploy/k8s/components/monitoring/prometheusrule.yaml
+
+verify-deploy: $(DEV_STAMP) ## check Kubernetes, compose, Dockerfile, workflows, rules, hosts: all that needs no cluster
+	@scripts/install-deploy-tools
+	@scripts/verify-deploy
+
+verify-stack: ## build the images and run docker-compose.yml for real, without a .env (needs Docker)
+	@scripts/verify-stack
+
+screenshots: $(DEV_STAMP) ## take the pictures of the dashboard in docs/images/dashboard
+	@scripts/install-test-tools
+	@$(PYTHON_BIN)/python -m tests.browser.screenshots
 
 clean: ## remove the environment, caches and data of demos
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache data films

@@ -1,5 +1,6 @@
 """Opening the Airtable table that the environment names."""
 
+import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -37,11 +38,17 @@ async def open_table(settings: Settings, backend: Backend, stack: AsyncExitStack
     )
     if config is None:
         return None
-    limiter = BaseLimiter(backend, config.base_id, requests_per_second=settings.airtable_requests_per_s)
+    limiter = BaseLimiter(backend, config.base_id, requests_per_second=settings.airtable_requests_per_s, sleep=_wait)
     records = AirtableRecords(config, limiter, on_call=_count)
     stack.push_async_callback(records.close)
     return Table(config, records)
 
 
-def _count(operation: Operation, outcome: str, _seconds: float) -> None:
+def _count(operation: Operation, outcome: str, seconds: float) -> None:
     metrics.AIRTABLE_CALLS.labels(operation, outcome).inc()
+    metrics.AIRTABLE_DURATION.labels(operation).observe(seconds)
+
+
+async def _wait(seconds: float) -> None:
+    metrics.AIRTABLE_WAITS.inc(seconds)
+    await asyncio.sleep(seconds)

@@ -2,12 +2,11 @@
 
 import asyncio
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -16,12 +15,23 @@ from starlette.routing import Route
 from shared.artifacts.protocol import ArtifactStore
 from shared.bus.protocol import Bus
 from shared.errors import ConfigurationError
+from shared.exposition import metrics_response
 from shared.readiness import readiness
 from shared.store.jobs import JobStore
 
 
 class HttpServer(uvicorn.Server):
-    """A uvicorn server that leaves signals to its process."""
+    """A uvicorn server that leaves signals to its process.
+
+    Args:
+        config: uvicorn's.
+        stopping: called when it is told to stop, before it waits for answers under way: those without an end must be
+            ended then.
+    """
+
+    def __init__(self, config: uvicorn.Config, stopping: Callable[[], None] | None = None) -> None:
+        super().__init__(config)
+        self._stopping = stopping
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -40,6 +50,8 @@ class HttpServer(uvicorn.Server):
         try:
             await asyncio.shield(serving)
         except asyncio.CancelledError:
+            if self._stopping is not None:
+                self._stopping()
             self.should_exit = True
             await serving
             raise
@@ -63,7 +75,9 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def make_server(app: Any, host: str, port: int, *, grace_s: float = 20) -> HttpServer:
+def make_server(
+    app: Any, host: str, port: int, *, grace_s: float = 20, stopping: Callable[[], None] | None = None
+) -> HttpServer:
     """Return a server for `app`; nothing listens yet."""
     return HttpServer(
         uvicorn.Config(
@@ -74,15 +88,16 @@ def make_server(app: Any, host: str, port: int, *, grace_s: float = 20) -> HttpS
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=round(grace_s),
-        )
+        ),
+        stopping,
     )
 
 
 def worker_app(bus: Bus, store: JobStore, artifacts: ArtifactStore) -> Starlette:
     """Return what a worker serves on `METRICS_PORT`: `/metrics`, `/healthz`, `/readyz`."""
 
-    async def metrics_page(_request: Request) -> Response:
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+    async def metrics_page(request: Request) -> Response:
+        return metrics_response(request)
 
     async def alive(_request: Request) -> Response:
         return JSONResponse({"status": "alive"})

@@ -1,4 +1,4 @@
-"""Structured logging: every line carries service, and job, clip and event id where there is one."""
+"""Structured logging: every line carries service, and trace, job, clip and event where there is one."""
 
 import logging
 import re
@@ -9,9 +9,11 @@ from typing import Any, Literal
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from shared.tracing import into_log_line
+
 _SECRETS = re.compile(
     r"(?i)(bearer\s+)[\w.~+/=-]{6,}|(://[^/\s:@]*:)[^/\s]+(?=@)|\bpat[A-Za-z0-9]{14}\.\w+|(/media/)[\w.-]{20,}"
-    r"|([?&]t(?:oken)?=)[\w.-]{10,}"
+    r"|([?&]t(?:oken)?=)[\w.-]{10,}|([?&]X-Amz-(?:Signature|Credential|Security-Token)=)[^&\s]+"
 )
 
 
@@ -55,6 +57,7 @@ def configure_logging(service: str, level: str, fmt: Literal["console", "json"])
     """
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        into_log_line,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -5,6 +5,7 @@ do no harm. It looks only at jobs that are due, so its cost does not grow with t
 """
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -15,7 +16,7 @@ from shared.clock import Clock, now_ms
 from shared.emitter import Emitter
 from shared.errors import DependencyDown, JobNotFound, StitcherError
 from shared.job.film import fail
-from shared.job.model import Failure, Job
+from shared.job.model import Failure, Job, JobStatus
 from shared.job.outstanding import Nudge, nudged, outstanding, overdue
 from shared.job.policy import Policy
 from shared.store.jobs import JobStore
@@ -26,6 +27,8 @@ LOCK = "reconciler"
 BATCH = 200
 CONCURRENCY = 8
 SWEEP_EVERY_MS = 600_000
+COUNT_EVERY_MS = 15_000
+"""As often as Prometheus asks; a hosted store bills every command."""
 ABANDONED_AFTER_S = 3_600.0
 """No step takes this long to put a file into the artifact store."""
 
@@ -63,6 +66,8 @@ class Reconciler:
         self._clock = clock
         self._slots = asyncio.Semaphore(CONCURRENCY)
         self._sweep_at = 0
+        self._count_at = 0
+        self._counts: Mapping[JobStatus, int] = {}
 
     async def run(self) -> None:
         """Work until cancelled. An unreachable dependency is waited out."""
@@ -77,19 +82,33 @@ class Reconciler:
         """Do one round if the lock is ours."""
         ttl_ms = max(5_000, 5 * self._every_ms)
         if await self._store.claim(LOCK, self._owner, ttl_ms) != self._owner:
+            self._show({}, None)
             return Tick()
         due = await self._store.due(BATCH)
         rounds = await asyncio.gather(*(self._reconcile_safely(job_id) for job_id in due))
         purged = await self._purge()
         await self._sweep()
-        oldest = await self._store.oldest_due_created_at()
-        metrics.OLDEST_UNFINISHED.set((self._clock() - oldest) / 1000 if oldest is not None else 0)
+        await self._measure()
         return Tick(
             looked_at=len(due),
             published=sum(published for published, _ in rounds),
             failed=sum(failed for _, failed in rounds),
             purged=purged,
         )
+
+    async def _measure(self) -> None:
+        """Now and then, count the jobs; how old the oldest is, every time."""
+        now = self._clock()
+        if now >= self._count_at:
+            self._count_at = now + COUNT_EVERY_MS
+            self._counts = await self._store.counts()
+        self._show(self._counts, await self._store.oldest_due_created_at())
+
+    def _show(self, counts: Mapping[JobStatus, int], oldest: int | None) -> None:
+        """Show what we know; nothing where another process keeps watch, so that the maximum of all is right."""
+        metrics.OLDEST_UNFINISHED.set((self._clock() - oldest) / 1000 if oldest is not None else 0)
+        for status in JobStatus:
+            metrics.JOBS.labels(status).set(counts.get(status, 0))
 
     async def _reconcile_safely(self, job_id: str) -> tuple[int, int]:
         """Do `_reconcile`; a job that it fails for (an unreadable document, say) does not hold up the others."""

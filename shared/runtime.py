@@ -10,12 +10,12 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import structlog
 
-from shared import metrics
+from shared import metrics, tracing
 from shared.artifacts.factory import open_artifacts
 from shared.artifacts.protocol import ArtifactStore
 from shared.bus.memory import MemoryBus
@@ -52,9 +52,22 @@ class Parts:
     context: Context
     backend: Backend
     bus: Bus
-    signer: Signer
-    links: MediaLinks
+    distributed: bool
     work_dir: Path
+
+    @cached_property
+    def signer(self) -> Signer:
+        """Signs callback tokens and media links. The stitcher, which parses what strangers send, never has the key.
+
+        Raises:
+            ConfigurationError: see `Settings.signing_key`.
+        """
+        return Signer(self.settings.signing_key(distributed=self.distributed))
+
+    @cached_property
+    def links(self) -> MediaLinks:
+        """Makes links to media files. Raises `ConfigurationError` like `signer`."""
+        return MediaLinks(self.signer, self.settings.base_url, self.context.clock)
 
     @property
     def artifacts(self) -> ArtifactStore:
@@ -113,20 +126,22 @@ async def open_parts(settings: Settings, service: str, *, distributed: bool) -> 
     policy = settings.policy()
     backend = choose_backend(settings, distributed=distributed)
     bus = choose_bus(settings, distributed=distributed)
-    artifacts = open_artifacts(settings.artifacts_location)
-    signer = Signer(settings.signing_key(distributed=distributed))
     store = JobStore(backend, due_at=partial(due_at, policy=policy), expires_at=partial(expires_at, policy=policy))
-    context = Context(store=store, emitter=Emitter(bus, service), artifacts=artifacts, policy=policy)
+    metrics.zero(service)
     metrics.BUILD.labels(service, VERSION).set(1)
-    with own_work_dir(settings.data_dir / "work", service) as work_dir:
+    metrics.BUS_CONNECTED.labels(service).set_function(lambda: bus.connected)
+    with (
+        tracing.exporting(settings.otel_exporter_otlp_endpoint, service),
+        own_work_dir(settings.data_dir / "work", service) as work_dir,
+    ):
+        artifacts = open_artifacts(settings.artifacts_location, spool=work_dir, s3=settings.s3_access)
         try:
             yield Parts(
                 settings=settings,
-                context=context,
+                context=Context(store=store, emitter=Emitter(bus, service), artifacts=artifacts, policy=policy),
                 backend=backend,
                 bus=bus,
-                signer=signer,
-                links=MediaLinks(signer, settings.base_url),
+                distributed=distributed,
                 work_dir=work_dir,
             )
         finally:

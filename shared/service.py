@@ -1,13 +1,15 @@
 """Running a service: attaching handlers to the bus, with the log context, metrics and rules they all share."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 import structlog
 
-from shared import metrics
+from shared import metrics, tracing
 from shared.bus.observer import Publication, Settlement
-from shared.bus.protocol import Bus, Delivery, Handler, OnDead, Retry, Subscription
+from shared.bus.protocol import Bus, Delivery, Handler, OnDead, Reject, Retry, Subscription
 from shared.errors import DependencyDown, JobNotFound, Refused
 from shared.events import EventName
 from shared.leases import LeaseLost
@@ -17,6 +19,21 @@ log = structlog.get_logger(__name__)
 DEPENDENCY_PAUSE_S = 2.0
 """How long a message waits when something we depend on does not answer. Such waits are no failed attempts: the
 job's own deadline bounds them."""
+
+_SETTLEMENTS = {"ack": "ok", "retry": "retried", "dead": "dead", "abandoned": "abandoned"}
+
+
+@dataclass(slots=True)
+class _Ending:
+    """What a handler's end meant, for `BusMetrics`, which hears of it in the same task."""
+
+    is_duplicate: bool = False
+    retry: str = "error"
+    dead: str = "unreadable"
+    trace: dict[str, str] | None = None
+
+
+_ending: ContextVar[_Ending | None] = ContextVar("ending", default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +55,7 @@ async def attach(bus: Bus, subscriptions: Iterable[Subscription], routes: Sequen
     by_subscription = {(route.service, route.event): route for route in routes}
     for subscription in subscriptions:
         route = by_subscription[subscription.service, subscription.event]
+        metrics.SLOTS.labels(subscription.service, str(subscription.event)).set(subscription.prefetch)
         await bus.consume(subscription, observed(subscription, route.handler), route.on_dead)
 
 
@@ -50,24 +68,76 @@ def observed(subscription: Subscription, handler: Handler) -> Handler:
     stage, event_name = subscription.service, str(subscription.event)
 
     async def handle(delivery: Delivery) -> None:
-        event = delivery.event
         with (
-            structlog.contextvars.bound_contextvars(job=event.subject, event_id=event.id, clip=event.data.get("clip")),
+            _surroundings(subscription, delivery) as ending,
             metrics.IN_FLIGHT.labels(stage, event_name).track_inprogress(),
+            _classified(ending),
         ):
             try:
                 await handler(delivery)
             except JobNotFound:
-                log.info("job is gone", event_name=event_name)
+                ending.is_duplicate = True
+                log.info("job is gone")
             except Refused as refused:
-                log.debug("nothing to do", event_name=event_name, reason=refused.reason)
+                ending.is_duplicate = True
+                log.debug("nothing to do", reason=refused.reason)
             except LeaseLost as lost:
-                log.warning("step was taken over by somebody else", event_name=event_name, problem=str(lost))
-            except DependencyDown as down:
-                log.warning("waiting for a dependency", dependency=down.dependency, problem=str(down))
-                raise Retry(DEPENDENCY_PAUSE_S, str(down), counts=False) from down
+                ending.is_duplicate = True
+                log.warning("step was taken over by somebody else", problem=str(lost))
 
     return handle
+
+
+@contextmanager
+def _surroundings(subscription: Subscription, delivery: Delivery) -> Iterator[_Ending]:
+    """Give log lines and spans below a delivery their context."""
+    event = delivery.event
+    clip = event.data.get("clip")
+    known = {"job": event.subject, "clip": clip, "event_id": event.id, "event_name": str(subscription.event)}
+    with (
+        tracing.span(
+            f"{subscription.service} {subscription.event}",
+            "consumer",
+            event.traceparent,
+            (Retry,),
+            messaging__destination__name=subscription.queue,
+            messaging__operation__type="process",
+            messaging__message__id=event.id,
+            sora__job=event.subject,
+            sora__clip=clip,
+            sora__attempt=delivery.attempt,
+        ),
+        structlog.contextvars.bound_contextvars(**known),
+    ):
+        ending = _Ending(trace=tracing.exemplar())
+        _ending.set(ending)
+        yield ending
+
+
+@contextmanager
+def _classified(ending: _Ending) -> Iterator[None]:
+    """Note why a delivery comes again or never; what a dependency is waited for becomes a `Retry`."""
+    ending.dead = "attempts"
+    try:
+        yield
+    except Retry as retry:
+        cause = retry.__cause__
+        if isinstance(cause, DependencyDown):
+            ending.retry = _named(cause)
+        else:
+            ending.retry = "asked" if retry.counts else "waiting"
+        raise
+    except Reject:
+        ending.dead = "rejected"
+        raise
+    except DependencyDown as down:
+        ending.retry = _named(down)
+        log.warning("waiting for a dependency", dependency=down.dependency, problem=str(down))
+        raise Retry(DEPENDENCY_PAUSE_S, str(down), counts=False) from down
+
+
+def _named(down: DependencyDown) -> str:
+    return down.dependency if down.dependency in metrics.RETRY_REASONS else "partner"
 
 
 class BusMetrics:
@@ -79,13 +149,21 @@ class BusMetrics:
 
     def delivered(self, subscription: Subscription, delivery: Delivery) -> None:
         """A handler is about to run."""
-        metrics.QUEUE_WAIT.labels(subscription.service, str(subscription.event)).observe(max(0.0, delivery.waited_s))
+        _ending.set(None)
+        wait = metrics.QUEUE_WAIT.labels(subscription.service, str(subscription.event))
+        wait.observe(max(0.0, delivery.waited_s), tracing.exemplar(delivery.event.traceparent))
 
     def settled(self, subscription: Subscription, delivery: Delivery, outcome: Settlement, seconds: float) -> None:
         """A handler ended."""
-        metrics.MESSAGES.labels(subscription.service, str(subscription.event), outcome).inc()
-        metrics.DURATION.labels(subscription.service, str(subscription.event)).observe(seconds)
+        stage = (subscription.service, str(subscription.event))
+        ending = _ending.get() or _Ending()
+        name = "duplicate" if outcome == "ack" and ending.is_duplicate else _SETTLEMENTS[outcome]
+        metrics.MESSAGES.labels(*stage, name).inc()
+        metrics.DURATION.labels(*stage, name).observe(seconds, ending.trace)
+        if outcome == "retry":
+            metrics.RETRIES.labels(*stage, ending.retry).inc()
 
     def dead(self, subscription: Subscription, reason: str) -> None:
         """A message was put among the dead letters."""
-        metrics.DEAD_LETTERS.labels(subscription.service, str(subscription.event)).inc()
+        ending = _ending.get() or _Ending()
+        metrics.DEAD_LETTERS.labels(subscription.service, str(subscription.event), ending.dead).inc()

@@ -142,7 +142,7 @@ class Settings(BaseSettings):
     def _limits_of_known_keys(self) -> Self:
         known = {parse_api_key(key.get_secret_value()).name for key in self.api_keys}
         unknown = sorted(self.key_limits.keys() - known)
-        if unknown:
+        if known and unknown:  # without keys it is not the gateway, which alone has them
             raise ValueError(f"KEY_LIMITS names keys that API_KEYS does not: {', '.join(unknown)}")
         return self
 

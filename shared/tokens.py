@@ -34,6 +34,22 @@ class MediaToken:
     expires_at: int
 
 
+@dataclass(frozen=True, slots=True)
+class SessionToken:
+    """Says who signed in to the dashboard, until `expires_at` (ms).
+
+    Attributes:
+        key_name: of the API key that opened it; empty for a visitor who has not signed in.
+        key_print: `Signer.fingerprint` of that key's secret: a key that is taken away ends its sessions.
+        nonce: makes each session's forms its own.
+    """
+
+    key_name: str
+    key_print: str
+    nonce: str
+    expires_at: int
+
+
 class Signer:
     """Makes and reads tokens with one secret key."""
 
@@ -63,6 +79,23 @@ class Signer:
                     raise BadToken("the link has expired; ask for the job again to get a fresh one")
                 return MediaToken(key, expires_at)
         raise BadToken("the link is malformed")
+
+    def session_token(self, token: SessionToken) -> str:
+        """Return the token of a dashboard session, for its cookie."""
+        return self._sign("session", [token.key_name, token.key_print, token.nonce, token.expires_at])
+
+    def read_session_token(self, text: str, now: int) -> SessionToken:
+        """Return whose session it is. Raises `BadToken`, also when it has expired."""
+        match self._read("session", text):
+            case [str(key_name), str(key_print), str(nonce), int(expires_at)]:
+                if now >= expires_at:
+                    raise BadToken("the session has expired; sign in again")
+                return SessionToken(key_name, key_print, nonce, expires_at)
+        raise BadToken("the session is malformed")
+
+    def fingerprint(self, purpose: str, text: str) -> str:
+        """Return a mark of `text` that only the owner of the secret key can make, and that tells nothing of it."""
+        return self._signature(purpose, _encode(text.encode()))
 
     def _sign(self, purpose: str, payload: list[str | int]) -> str:
         body = _encode(json.dumps(payload, separators=(",", ":")).encode())

@@ -122,9 +122,9 @@ class MeasuredProvider:
         return answer
 
     @contextmanager
-    def _timed(self, operation: Operation, **attributes: str) -> Iterator[None]:
+    def _timed(self, operation: Operation, **attributes: tracing.Attribute) -> Iterator[None]:
         began = perf_counter()
-        with tracing.span(f"{self.name} {operation}", "client", **attributes):
+        with tracing.span(f"{self.name} {operation}", "client", None, (), **attributes):
             try:
                 yield
             finally:

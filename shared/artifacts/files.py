@@ -131,6 +131,10 @@ class FileArtifacts:
         """See `ArtifactStore.sweep_temporary`."""
         return await self._threads.run(_sweep, self._root, time.time() - older_than_s)
 
+    async def direct_url(self, key: str, ttl_s: int) -> str | None:
+        """See `ArtifactStore.direct_url`: a folder has no address."""
+        return None
+
     async def ping(self) -> None:
         """See `ArtifactStore.ping`; a mount that hangs is told apart after `PING_TIMEOUT_S`."""
         await self._threads.run_within(PING_TIMEOUT_S, _probe, self._root / f"{TEMPORARY}{uuid.uuid4().hex}")

@@ -83,6 +83,10 @@ class MemoryArtifacts:
         """Nothing outlives a killed process here."""
         return 0
 
+    async def direct_url(self, key: str, ttl_s: int) -> str | None:
+        """See `ArtifactStore.direct_url`: memory has no address."""
+        return None
+
     async def ping(self) -> None:
         """Memory always answers."""
 

@@ -117,11 +117,22 @@ class ArtifactStore(Protocol):
     async def sweep_temporary(self, older_than_s: float) -> int:
         """Remove what killed processes left half-written longer than `older_than_s` ago; return how many."""
 
+    async def direct_url(self, key: str, ttl_s: int) -> str | None:
+        """Return a link by which anybody can read the artifact from the store itself for `ttl_s` seconds.
+
+        None if the store has no address of its own. Whether the artifact exists is not looked up.
+        """
+
     async def ping(self) -> None:
         """Write and remove a probe; raise `ArtifactsUnavailable` if that fails."""
 
     async def close(self) -> None:
         """Let go of threads and connections."""
+
+
+def is_key(text: str) -> bool:
+    """Whether `text` is a well-formed key."""
+    return len(text) <= MAX_KEY_LENGTH and _KEY.fullmatch(text) is not None
 
 
 def checked_key(key: str) -> str:
@@ -130,7 +141,7 @@ def checked_key(key: str) -> str:
     Raises:
         ValueError: it is not; nothing with `..`, a leading slash, a backslash or a hidden name passes.
     """
-    if len(key) > MAX_KEY_LENGTH or not _KEY.fullmatch(key):
+    if not is_key(key):
         raise ValueError(f"artifact key {key[:80]!r}: expected something like jobs/job_1/clip-1.mp4")
     return key
 

@@ -39,12 +39,11 @@ from shared.job.mirror import is_settled
 from shared.job.model import Job, JobStatus
 from shared.job.outstanding import due_at, expires_at
 from shared.leases import LeaseLost
-from shared.media_links import MediaLinks
 from shared.runtime import Build, Parts, cancel, work
 from shared.service import BusMetrics, Route, attach
 from shared.settings import Settings
 from shared.store.jobs import JobStore
-from shared.tokens import ClipToken, Signer
+from shared.tokens import ClipToken
 from tests.support.faulty import FaultyArtifacts, FaultyBackend, FaultyBus
 from tests.support.waiting import eventually
 
@@ -359,7 +358,6 @@ def _new_world(settings: Settings, folder: Path, twins: Twins, options: Mapping[
         backend, due_at=partial(due_at, policy=policy), expires_at=partial(expires_at, policy=policy), clock=clock
     )
     context = Context(store=store, emitter=Emitter(bus, "world"), artifacts=artifacts, policy=policy, clock=clock)
-    signer = Signer(settings.signing_key(distributed=True))
     work_dir = folder / "work"
     work_dir.mkdir(parents=True)
     parts = Parts(
@@ -367,8 +365,7 @@ def _new_world(settings: Settings, folder: Path, twins: Twins, options: Mapping[
         context=context,
         backend=backend,
         bus=bus,
-        signer=signer,
-        links=MediaLinks(signer, settings.base_url, clock),
+        distributed=True,
         work_dir=work_dir,
     )
     http = httpx.AsyncClient(

@@ -126,13 +126,19 @@ def _stale_statuses(facts: Facts) -> list[str]:
 def _artifacts(facts: Facts) -> list[str]:
     wanted: set[str] = set()
     for job_id, job in facts.jobs.items():
-        ready = [clip["number"] for clip in job["clips"] if clip["status"] == "ready"]
-        wanted |= {f"jobs/{job_id}/clip-{number}.mp4" for number in ready}
+        wanted |= {_clip_key(job_id, clip) for clip in job["clips"] if clip["status"] == "ready"}
         if job.get("film"):
             wanted |= {f"jobs/{job_id}/film.mp4", f"jobs/{job_id}/poster.jpg"}
     return [f"{key} is missing" for key in sorted(wanted - facts.artifacts)] + [
         f"{key} is left over" for key in sorted(facts.artifacts - wanted)
     ]
+
+
+def _clip_key(job_id: str, clip: Mapping[str, Any]) -> str:
+    """Return where a clip's file is: every order has a name of its own."""
+    attempt = max((attempt["number"] for attempt in clip.get("attempts", ())), default=1)
+    again = f"-{attempt}" if attempt > 1 else ""
+    return f"jobs/{job_id}/clip-{clip['number']}{again}.mp4"
 
 
 def _queues(facts: Facts, *, dead: bool) -> list[str]:

@@ -9,7 +9,8 @@ from shared.bus.protocol import Delivery, Reject, Retry
 from shared.bus.rabbit import RabbitBus
 from shared.bus.rabbit_inbox import CrashLimits
 from shared.errors import PublishFailed
-from tests.support.bus import READY_STITCHER, REQUESTED, Epitaphs, Gate, Script, ready, requested
+from shared.events import EventName
+from tests.support.bus import READY_STITCHER, REQUESTED, Epitaphs, Gate, Hearer, Script, ready, requested
 from tests.support.fixtures_bus import OpenRabbit
 from tests.support.rabbit import RabbitServer
 from tests.support.waiting import eventually
@@ -269,3 +270,32 @@ async def test_a_delivery_held_beyond_the_brokers_limit_is_not_handled_twice_at_
     await gate.wait_ended(1)
     await until_empty(bus, REQUESTED.queue)
     assert (len(gate.started), gate.cancelled) == (1, [])
+
+
+async def test_listeners_hear_again_after_the_broker_was_killed(
+    open_rabbit: OpenRabbit, rabbit_server: RabbitServer
+) -> None:
+    """Two processes listen; each has a queue of its own again, and a third's transient events reach both."""
+    one, two, sender = [await open_rabbit(REQUESTED) for _ in range(3)]
+    hearers = Hearer(), Hearer()
+    for bus, hearer in zip((one, two), hearers, strict=True):
+        await bus.listen([EventName.VIDEO_READY], hearer)
+    await sender.publish(ready(1), transient=True)
+    for hearer in hearers:
+        await hearer.wait_for(ready(1).id)
+    rabbit_server.settle()
+
+    rabbit_server.kill()
+    await until_unhealthy(sender)
+    with pytest.raises(PublishFailed):
+        await sender.publish(ready(2), transient=True)
+    await asyncio.to_thread(rabbit_server.start)
+    await until_healthy(sender)
+
+    for hearer in hearers:
+
+        async def hears(hearer: Hearer = hearer) -> bool:
+            await sender.publish(ready(3), transient=True)
+            return any(event.id == ready(3).id for event in hearer.events)
+
+        await eventually(hears, "the listener hears again", RECOVERY_S)

@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 import subprocess
 import sys
+from importlib import resources
 from pathlib import Path
 from typing import IO
 
@@ -11,7 +12,7 @@ import pytest
 
 from shared.errors import JobExists, StoreUnavailable
 from shared.store.protocol import Row
-from shared.store.sqlite import SCHEMA_VERSION, SqliteBackend
+from shared.store.sqlite import MIGRATIONS, SCHEMA_VERSION, SqliteBackend
 from tests.support.store_writer import a_job, store_at
 
 ROOT = Path(__file__).parents[3]
@@ -174,3 +175,19 @@ async def test_what_was_stored_is_there_after_reopening(tmp_path: Path) -> None:
     assert await second.insert(Row("job_1", 1, "pending", 1, None, None, "document"), "t1"), "tokens are kept too"
     await second.close()
     assert [file.name for file in tmp_path.iterdir()] == ["jobs.db"], "the log was folded into the file"
+
+
+async def test_a_file_of_an_older_program_is_brought_up_to_date_and_keeps_its_jobs(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.db"
+    schema = resources.files("shared.store").joinpath(MIGRATIONS[0]).read_text()
+    with sqlite3.connect(path) as connection:
+        connection.executescript(schema)
+        connection.execute("INSERT INTO jobs VALUES ('job_1', 1, 'pending', 5, NULL, NULL, 't', '{}')")
+        connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    for _ in range(2):
+        backend = SqliteBackend(path)
+        await backend.open()
+        assert await backend.load("job_1") == (1, "{}")
+        assert (await backend.tally("book", {"a": 1}, {}, "once", 60_000)).amounts == {"a": 1}
+        await backend.close()

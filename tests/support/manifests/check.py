@@ -1,4 +1,4 @@
-"""`python -m tests.support.manifests.check FILE…`: say what is wrong with rendered manifests; exit code 1 if anything is."""
+"""`python -m tests.support.manifests.check FILE…`: say what is wrong with rendered manifests (exit code 1)."""
 
 import sys
 from collections.abc import Sequence

@@ -3,14 +3,17 @@
 import json
 import re
 from collections.abc import Iterator
+from inspect import cleandoc
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from shared import metrics_doc
 from shared.asyncapi import PUBLISHERS, document, render
 from shared.bus.topology import SUBSCRIPTIONS
 from shared.events import PAYLOADS, EventName
+from shared.metrics import FAMILIES
 from shared.settings import Settings
 from tests.golden.make import events as golden_events
 
@@ -44,7 +47,17 @@ class TestAsyncApi:
         data = schema["properties"]["data"]
         assert set(data.get("required", [])) <= set(example.data)
         assert set(example.data) == set(data.get("properties", {}))
-        assert data["description"] == PAYLOADS[name].__doc__
+        assert data["description"] == cleandoc(PAYLOADS[name].__doc__ or "")
+
+
+class TestMetrics:
+    def test_the_document_is_current(self) -> None:
+        """Made again by `make docs`."""
+        assert (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8") == metrics_doc.render()
+
+    def test_every_metric_has_one_row(self) -> None:
+        text = metrics_doc.render()
+        assert all(text.count(f"| `{family.name}` |") == 1 for family in FAMILIES)
 
 
 class TestExampleEnvironment:

@@ -8,6 +8,7 @@ from shared.bus.topology import SUBSCRIPTIONS
 from shared.emitter import Emitter
 from shared.errors import PublishFailed
 from shared.events import EventName, VideoReady
+from shared.tracing import trace_id
 from tests.support.faulty import FaultyBus
 from tests.support.measured import measured
 from tests.unit.shared.job.builders import accepted, completed
@@ -26,7 +27,8 @@ async def test_an_event_says_who_sent_it_about_which_job_and_which_trace(bus: Fa
     assert await Emitter(bus, "generator").emit(job, VideoReady(clip=2), "2:1")
     [event] = bus.published
     assert (event.id, event.source, event.subject) == ("job_1:video.ready:2:1", "/services/generator", "job_1")
-    assert event.traceparent == job.traceparent
+    assert trace_id(event.traceparent) == trace_id(job.traceparent)
+    assert event.traceparent != job.traceparent, "a hop has a span of its own"
 
 
 async def test_a_step_said_twice_has_the_same_id(bus: FaultyBus) -> None:

@@ -58,7 +58,7 @@ def test_names_are_those_of_the_contract_and_every_name_has_its_data() -> None:
     assert set(PAYLOADS) == set(EventName)
     for name, payload in PAYLOADS.items():
         assert payload.name is name
-        assert re.fullmatch(r"(job|video)\.[a-z]+", name)
+        assert re.fullmatch(r"(job|video|webhook)\.[a-z]+", name)
 
 
 def test_the_same_step_has_the_same_id_and_another_step_another() -> None:

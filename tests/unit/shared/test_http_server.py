@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from shared import metrics
 from shared.artifacts.memory import MemoryArtifacts
 from shared.bus.topology import SUBSCRIPTIONS
 from shared.errors import ConfigurationError
@@ -79,6 +80,11 @@ async def test_a_worker_tells_metrics_liveness_and_readiness() -> None:
     serving = await started(server)
     async with client(server) as http:
         assert "sora_stage_duration_seconds" in (await http.get("/metrics")).text
+        assert "# EOF" not in (await http.get("/metrics")).text
+        metrics.JOB_DURATION.labels("completed").observe(3, {"trace_id": "f" * 32})
+        open_metrics = await http.get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
+        assert open_metrics.headers["content-type"].startswith("application/openmetrics-text")
+        assert f'# {{trace_id="{"f" * 32}"}} 3.0' in open_metrics.text
         assert (await http.get("/readyz")).json()["status"] == "ready"
         backend.down = True
         answer = await http.get("/readyz")

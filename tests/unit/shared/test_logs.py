@@ -38,6 +38,9 @@ def secret_text() -> st.SearchStrategy[tuple[str, str]]:
         clip.map(lambda text: (text, f"https://host/api/callback/sora?t={text}")),
         clip.map(lambda text: (text, f"/api/callback/sora?x=1&t={text} 200")),
         media.map(lambda text: (text, f"GET https://host/media/{text}/film.mp4")),
+        key.map(
+            lambda text: (text, f"https://bucket.s3.amazonaws.com/film.mp4?X-Amz-Expires=60&X-Amz-Signature={text}")
+        ),
     ]
     return st.one_of(forms)
 

@@ -234,3 +234,13 @@ async def test_the_age_of_the_oldest_unfinished_job_is_measured(at: Setting) -> 
     at.clock.now += 2_500
     await at.reconciler().tick()
     assert measured("sora_oldest_unfinished_job_age_seconds") == 2.5
+
+
+async def test_jobs_are_counted_by_status_and_only_where_watch_is_kept(at: Setting) -> None:
+    await at.store.create(accepted(1, record_id=None))
+    first, second = at.reconciler("first"), at.reconciler("second")
+    await first.tick()
+    assert measured("sora_jobs_stored", status="pending") == 1
+    assert measured("sora_jobs_stored", status="completed") == 0
+    await second.tick()
+    assert measured("sora_jobs_stored", status="pending") == 0, "else a watch that was lost would show old numbers"

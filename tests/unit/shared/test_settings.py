@@ -333,3 +333,40 @@ class TestSigningKey:
         Path("occupied").write_text("a file, not a folder", encoding="ascii")
         with pytest.raises(ConfigurationError, match=r"DATA_DIR: cannot keep a signing key in occupied.secret\.key"):
             load(DATA_DIR="occupied").signing_key(distributed=False)
+
+
+class TestS3:
+    def test_everything_about_s3_is_handed_on(self, load: Load) -> None:
+        settings = load(
+            AWS_ACCESS_KEY_ID="key",
+            AWS_SECRET_ACCESS_KEY=SECRET,
+            AWS_SESSION_TOKEN="token",
+            AWS_REGION="eu-west-1",
+            AWS_ENDPOINT_URL="http://127.0.0.1:9000/",
+        )
+        access = settings.s3_access
+        assert (access.access_key_id, access.region, access.endpoint_url) == (
+            "key",
+            "eu-west-1",
+            "http://127.0.0.1:9000",
+        )
+        assert access.secret_access_key is not None
+        assert access.secret_access_key.get_secret_value() == SECRET
+        assert SECRET not in repr(settings) + repr(access)
+
+    @pytest.mark.parametrize("half", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
+    def test_half_a_pair_of_keys_is_refused(self, load: Load, half: str) -> None:
+        with pytest.raises(ConfigurationError, match="AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY belong together"):
+            load(**{half: "value"})
+
+
+def test_the_table_s_own_words_for_statuses_are_read_and_unknown_statuses_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AIRTABLE_STATUS_MAP", "Completed=Done, Cancelled = Stopped")
+    assert Settings.load(_env_file=None).airtable_status_map == {"Completed": "Done", "Cancelled": "Stopped"}
+    monkeypatch.setenv("AIRTABLE_STATUS_MAP", '{"Completed": "Done"}')
+    assert Settings.load(_env_file=None).airtable_status_map == {"Completed": "Done"}
+    monkeypatch.setenv("AIRTABLE_STATUS_MAP", "Finished=Done")
+    with pytest.raises(ConfigurationError, match="AIRTABLE_STATUS_MAP"):
+        Settings.load(_env_file=None)

@@ -77,7 +77,7 @@ def test_missing_status_options_are_named() -> None:
         replace(field, options=("Generating", "Failed")) if field.name == "Status" else field for field in schema.fields
     )
     (finding,) = problems(replace(schema, fields=fields))
-    assert finding.what.endswith("lacks the options Processing, Stitching, Uploading, Completed")
+    assert finding.what.endswith("lacks the options Processing, Stitching, Uploading, Completed, Review, Cancelled")
     assert finding.optional
 
 
