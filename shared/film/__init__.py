@@ -9,7 +9,9 @@ usable, ``make_poster`` takes a still. Every failure is an :class:`EngineError` 
 and, where one clip is to blame, its index.
 """
 
-from .check import check_clip
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from .errors import (
     Cancelled,
     ClipError,
@@ -43,11 +45,31 @@ from .model import (
     Wishes,
 )
 from .plan_model import Action, ClipPlan, Cost, Plan, Segment, SoundAction, SoundTarget, Target
-from .planning import plan
-from .poster import make_poster
-from .probing import probe
-from .stills import make_contact_sheet, make_preview
-from .stitching import stitch
+
+if TYPE_CHECKING:
+    from .check import check_clip
+    from .planning import plan
+    from .poster import make_poster
+    from .probing import probe
+    from .stills import make_contact_sheet, make_preview
+    from .stitching import stitch
+else:
+    _LATER = {
+        "check_clip": "check",
+        "make_contact_sheet": "stills",
+        "make_poster": "poster",
+        "make_preview": "stills",
+        "plan": "planning",
+        "probe": "probing",
+        "stitch": "stitching",
+    }
+
+    def __getattr__(name: str) -> Any:
+        """Load what works on media when it is first used: the gateway, which only names wishes, runs without FFmpeg."""
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+
 
 __all__ = [
     "stitch",

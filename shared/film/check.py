@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import ffmpeg
@@ -25,7 +26,7 @@ async def check_clip(path: Path, limits: Limits = Limits()) -> Probe:  # noqa: B
         limits: What is acceptable.
 
     Returns:
-        What :func:`probe` found.
+        What :func:`probe` found; it can be kept and given to :func:`stitch` in place of the file.
 
     Raises:
         ClipError: It is not a usable video; the subclass and the message say why.
@@ -48,4 +49,4 @@ async def check_clip(path: Path, limits: Limits = Limits()) -> Probe:  # noqa: B
         raise Damaged(f"{path.name} does not decode to a single picture", detail=done.messages)
     if done.messages.strip():
         raise Damaged(f"{path.name} decodes with errors: {done.messages.strip()[:200]}", detail=done.messages)
-    return found
+    return replace(found, decodes=True)

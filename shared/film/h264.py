@@ -24,7 +24,10 @@ class H264Error(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Sps:
-    """A sequence parameter set, as far as copying and splicing depend on it."""
+    """A sequence parameter set, as far as copying and splicing depend on it.
+
+    ``plain`` is false for what later picture parameter sets would inherit: scaling lists, lossless coding.
+    """
 
     id: int
     profile: int
@@ -40,6 +43,8 @@ class Sps:
     interlaced: bool
     sar: Fraction
     colour: Colour
+    direct_8x8: bool = True
+    plain: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +81,9 @@ def parse_sps(nal: bytes) -> Sps:
 
 def _parse_sps(reader: BitReader) -> Sps:
     profile, _, level, set_id = reader.bits(8), reader.bits(8), reader.bits(8), reader.unsigned()
-    chroma, depth = 1, 8
+    chroma, depth, plain = 1, 8, True
     if profile in _HIGH_PROFILES:
-        chroma, depth = _parse_high_profile(reader)
+        chroma, depth, plain = _parse_high_profile(reader)
     log2_frame_num, poc_type, log2_poc = reader.unsigned() + 4, reader.unsigned(), 0
     if poc_type == 0:
         log2_poc = reader.unsigned() + 4
@@ -93,7 +98,7 @@ def _parse_sps(reader: BitReader) -> Sps:
     frames_only = reader.flag()
     if not frames_only:
         reader.bits(1)
-    reader.bits(1)
+    direct_8x8 = reader.flag()
     left = right = top = bottom = 0
     if reader.flag():
         left, right, top, bottom = (reader.unsigned() for _ in range(4))
@@ -105,21 +110,22 @@ def _parse_sps(reader: BitReader) -> Sps:
         raise H264Error("sequence parameter set: impossible values")
     sar, colour = _parse_vui(reader) if reader.flag() else (Fraction(1), Colour())
     return Sps(set_id, profile, level, chroma, depth, log2_frame_num, poc_type, log2_poc, references, width, height,
-               not frames_only, sar, colour)  # fmt: skip
+               not frames_only, sar, colour, direct_8x8, plain)  # fmt: skip
 
 
-def _parse_high_profile(reader: BitReader) -> tuple[int, int]:
+def _parse_high_profile(reader: BitReader) -> tuple[int, int, bool]:
     chroma = reader.unsigned()
     if chroma == 3:
         reader.bits(1)
     depth = reader.unsigned() + 8
     reader.unsigned()
-    reader.bits(1)
+    plain = not reader.flag()
     if reader.flag():
+        plain = False
         for index in range(12 if chroma == 3 else 8):
             if reader.flag():
                 _skip_scaling_list(reader, 16 if index < 6 else 64)
-    return chroma, depth
+    return chroma, depth, plain
 
 
 def _skip_scaling_list(reader: BitReader, size: int) -> None:

@@ -1,8 +1,9 @@
-"""Segments and sounds → one MP4, by rewriting sample tables. Blocking; meant for a worker thread."""
+"""Segments and sounds → one MP4, by rewriting sample tables."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from .entries import merge_visual_entries, parse_aac_entry
 from .errors import VerifyFailed
 from .fades import Placement
 from .h264 import H264Error
-from .mp4 import Mp4Error, OutputTrack, Track, read_movie, write_movie
+from .limits import Limits
+from .mp4 import Movie, Mp4Error, OutputTrack, Track, read_movie, write_movie
 from .mp4.boxes import IntArray
 from .mp4.writer import Source
 from .plan_model import Action, Plan, SoundAction, SoundTarget
@@ -40,70 +42,105 @@ class SoundSource:
     video_start_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Joined:
-    """What a join produced.
+@dataclass(frozen=True, slots=True, eq=False)
+class Draft:
+    """A film before it is written: which bytes go where.
 
     Attributes:
-        bytes: Size of the film.
+        plan: How it is made.
+        sources: What the tracks' samples are taken from.
+        tracks: Picture, and sound once it is there.
+        movies: The tables of every source that is a file and was read.
         sound_errors_s: Per clip, how late its sound is, in seconds.
     """
 
-    bytes: int
-    sound_errors_s: tuple[float, ...]
+    plan: Plan
+    sources: tuple[Source, ...]
+    tracks: tuple[OutputTrack, ...]
+    movies: dict[Path, Movie]
+    sound_errors_s: tuple[float, ...] = ()
+
+    @property
+    def video(self) -> OutputTrack:
+        """The picture track."""
+        return self.tracks[0]
 
 
-def join(
-    output: Path,
-    plan: Plan,
-    pictures: Sequence[PictureSource],
-    sounds: Sequence[SoundSource | None],
-    *,
-    checkpoint: Callable[[float], None] = lambda _share: None,
-) -> Joined:
-    """Write the film.
+def draft_pictures(plan: Plan, pictures: Sequence[PictureSource], tables: Mapping[Path, Track]) -> Draft:
+    """Lay out the film's picture track. Blocking.
 
     Args:
-        output: The file to create.
-        plan: How the film is made; ``pictures`` correspond to its segments and ``sounds`` to its clips.
-        pictures: One per segment.
+        plan: How the film is made.
+        pictures: One per segment of it.
+        tables: Of files that have no tables of their own.
+
+    Raises:
+        VerifyFailed: The pieces do not fit together; a safer plan is needed.
+    """
+    paths = list(dict.fromkeys(each.path for each in pictures))
+    try:
+        movies = {path: read_movie(path, max_samples=1 << 24) for path in paths if path not in tables}
+        tracks = {path: movie.first("video") for path, movie in movies.items()} | dict(tables)
+        return Draft(plan, tuple(paths), (_picture_track(plan, pictures, paths, tracks),), movies)
+    except (Mp4Error, H264Error) as error:
+        raise VerifyFailed(f"the pieces cannot share one track: {error}") from error
+
+
+async def add_sound(draft: Draft, sounds: Sequence[SoundSource | None], limits: Limits) -> Draft:
+    """Return the film with its sound track.
+
+    Args:
+        draft: The film so far.
         sounds: One per clip; ``None`` is silence. With one entry in a film of several clips, that one sound
             is the whole film's (a mix).
-        checkpoint: Called with the share of bytes written, 0 to 1; may raise to stop.
-
-    Returns:
-        Size and placement errors.
+        limits: Resources of the processes that encode around joints.
 
     Raises:
         VerifyFailed: The pieces do not fit together; a safer plan is needed.
         Damaged: A clip's sound does not decode.
+    """
+    plan, form = draft.plan, draft.plan.sound
+    if form is None:
+        return draft
+    try:
+        heard = await asyncio.to_thread(_sound_sources, sounds, draft.movies, form)
+        fps, rate = plan.target.fps, form.sample_rate
+        if len(sounds) == 1:
+            places = [Placement(0, samples_at(plan.frames, fps, rate))]
+        else:
+            places = [
+                Placement(begin := samples_at(start, fps, rate), samples_at(start + clip.frames, fps, rate) - begin)
+                for start, clip in zip(plan.starts, plan.clips, strict=True)
+            ]
+        spliced = await splice(
+            heard, places, sample_rate=rate, channels=form.channels, bit_rate=_bit_rate(heard, form), limits=limits
+        )
+        return _with_sound(draft, form, spliced, heard)
+    except Mp4Error as error:
+        raise VerifyFailed(f"the pieces cannot share one track: {error}") from error
+
+
+def write(draft: Draft, output: Path, *, checkpoint: Callable[[float], None] = lambda _share: None) -> int:
+    """Write the film and return its size in bytes. Blocking.
+
+    Args:
+        draft: The film.
+        output: The file to create.
+        checkpoint: Called with the share of bytes written, 0 to 1; may raise to stop.
+
+    Raises:
         OSError: Reading or writing failed.
     """
-    paths = list(dict.fromkeys([each.path for each in pictures] + [each.path for each in sounds if each is not None]))
-    try:
-        tracks = {path: read_movie(path, max_samples=1 << 24) for path in paths}
-        video, movie_bytes = _picture_track(plan, pictures, paths, {p: m.first("video") for p, m in tracks.items()})
-        outputs = [video]
-        sources: list[Source] = [*paths]
-        errors: tuple[float, ...] = ()
-        if plan.sound is not None:
-            audio, blob, errors = _sound_track(
-                plan, plan.sound, sounds, pictures, paths, {p: m.first("audio") for p, m in tracks.items()}, checkpoint
-            )
-            outputs.append(audio)
-            sources.append(blob)
-    except (Mp4Error, H264Error) as error:
-        raise VerifyFailed(f"the pieces cannot share one track: {error}") from error
-    total = movie_bytes + 1
-    size = write_movie(
-        output, sources, outputs, plan.target.timescale, checkpoint=lambda done: checkpoint(min(1.0, done / total))
-    )
-    return Joined(size, errors)
+    total = sum(int(track.sizes.sum()) for track in draft.tracks) + 1
+    return write_movie(
+        output, draft.sources, draft.tracks, draft.plan.target.timescale,
+        checkpoint=lambda done: checkpoint(min(1.0, done / total)),
+    )  # fmt: skip
 
 
 def _picture_track(
     plan: Plan, pictures: Sequence[PictureSource], paths: list[Path], tracks: dict[Path, Track | None]
-) -> tuple[OutputTrack, int]:
+) -> OutputTrack:
     target = plan.target
     chosen: list[Track] = []
     columns: dict[str, list[IntArray]] = {name: [] for name in ("source", "offsets", "sizes", "sync", "order", "group")}
@@ -115,7 +152,11 @@ def _picture_track(
         part = slice(picture.first, picture.last)
         ranks = track.ranks[part] - picture.first
         count = len(ranks)
-        if count != segment.frames or (np.sort(ranks) != np.arange(count)).any() or not track.sync[picture.first]:
+        if (
+            count != segment.frames
+            or (np.sort(ranks) != np.arange(count)).any()
+            or not (track.sync[picture.first] or segment.action is Action.CONTINUE)
+        ):
             raise VerifyFailed(f"{picture.path.name} cannot be cut at frames {picture.first} and {picture.last}")
         columns["source"].append(np.full(count, paths.index(picture.path), np.int64))
         columns["offsets"].append(track.offsets[part])
@@ -129,7 +170,7 @@ def _picture_track(
     delay = int(max(0, -joined["order"].min())) * target.frame_ticks
     frames = len(joined["sizes"])
     seconds = np.arange(frames, dtype=np.int64) * target.frame_ticks // target.timescale
-    written = OutputTrack(
+    return OutputTrack(
         kind="video", timescale=target.timescale, entry=merge_visual_entries([t.entries[0] for t in chosen]),
         source=joined["source"], offsets=joined["offsets"], sizes=joined["sizes"],
         durations=np.full(frames, target.frame_ticks, np.int64),
@@ -137,34 +178,28 @@ def _picture_track(
         group=_groups(plan, joined["group"], seconds), media_time=delay, duration=frames * target.frame_ticks,
         width=round(target.width * target.sar), height=target.height,
     )  # fmt: skip
-    return written, int(joined["sizes"].sum())
 
 
-def _sound_track(
-    plan: Plan,
-    form: SoundTarget,
-    sounds: Sequence[SoundSource | None],
-    pictures: Sequence[PictureSource],
-    paths: list[Path],
-    tracks: dict[Path, Track | None],
-    checkpoint: Callable[[float], None],
-) -> tuple[OutputTrack, bytes, tuple[float, ...]]:
-    fps, rate = plan.target.fps, form.sample_rate
-    sources = [None if each is None else aac_source(each, tracks[each.path], form) for each in sounds]
-    if len(sounds) == 1:
-        places = [Placement(0, samples_at(plan.frames, fps, rate))]
-    else:
-        places = [
-            Placement(begin := samples_at(start, fps, rate), samples_at(start + clip.frames, fps, rate) - begin)
-            for start, clip in zip(plan.starts, plan.clips, strict=True)
-        ]
-    spliced = splice(
-        sources, places, sample_rate=rate, channels=form.channels, bit_rate=_bit_rate(sources, form),
-        checkpoint=lambda: checkpoint(0.0),
-    )  # fmt: skip
-    offsets, sizes, source, blob = _packet_columns(spliced, sources, paths)
+def _sound_sources(
+    sounds: Sequence[SoundSource | None], movies: dict[Path, Movie], form: SoundTarget
+) -> list[AacSource | None]:
+    found: list[AacSource | None] = []
+    for each in sounds:
+        if each is None:
+            found.append(None)
+            continue
+        movie = movies.get(each.path) or read_movie(each.path, max_samples=1 << 24)
+        found.append(aac_source(each, movie.first("audio"), form))
+    return found
+
+
+def _with_sound(draft: Draft, form: SoundTarget, spliced: SplicedSound, heard: Sequence[AacSource | None]) -> Draft:
+    plan, rate = draft.plan, form.sample_rate
+    paths = list(draft.sources)
+    paths += dict.fromkeys(each.path for each in heard if each is not None and each.path not in paths)
+    offsets, sizes, source, blob = _packet_columns(spliced, heard, paths)
     count = len(sizes)
-    entries = [each.track.entries[0] for each in sources if each is not None]
+    entries = [each.track.entries[0] for each in heard if each is not None]
     if not entries:
         raise VerifyFailed("a film of silent clips has no sound track")
     seconds = np.maximum(0, np.arange(count, dtype=np.int64) - 1) * FRAME_SAMPLES // rate
@@ -175,12 +210,14 @@ def _sound_track(
         group=_groups(plan, _packet_pieces(spliced), seconds),
         media_time=FRAME_SAMPLES, duration=plan.frames * plan.target.frame_ticks,
     )  # fmt: skip
-    return track, blob, tuple(error / rate for error in spliced.errors)
+    errors = tuple(error / rate for error in spliced.errors)
+    return Draft(plan, (*paths, blob), (draft.video, track), draft.movies, errors)
 
 
 def _groups(plan: Plan, pieces: IntArray, seconds: IntArray) -> IntArray:
     """Interleaving keys: copied clips keep the interleaving of their own files, everything else goes by seconds."""
     together = len(plan.clips) > 1 and not plan.mix
+    together = together and not any(segment.action is Action.CONTINUE for segment in plan.segments)
     together = together and all(c.video is Action.COPY and c.sound is SoundAction.COPY for c in plan.clips)
     return pieces + 1 if together else seconds * (2 * len(plan.clips) + 2) + pieces + 1
 
@@ -223,7 +260,7 @@ def _bit_rate(sources: Sequence[AacSource | None], form: SoundTarget) -> int:
 
 
 def _packet_columns(
-    spliced: SplicedSound, sources: Sequence[AacSource | None], paths: list[Path]
+    spliced: SplicedSound, sources: Sequence[AacSource | None], paths: list[Source]
 ) -> tuple[IntArray, IntArray, IntArray, bytes]:
     offsets, sizes, source = [], [], []
     blob: list[bytes] = []

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import Damaged, EncodeFailed, EngineError, Truncated
-from .join import Joined, PictureSource, SoundSource, join
+from .grafts import make_graft
+from .join import Draft, PictureSource, SoundSource, add_sound, draft_pictures, write
 from .limits import Limits
 from .mix import make_mix
 from .model import Probe, Wishes
-from .mp4 import Mp4Error, read_movie
+from .mp4 import Mp4Error, Track, read_movie
 from .pictures import segment_command
 from .plan_model import Action, Plan, Segment, SoundAction
 from .process import run_ffmpeg
@@ -27,10 +28,14 @@ _INPUT_FAULTS = ("invalid data", "error while decoding", "corrupt", "truncat", "
 
 @dataclass(frozen=True, slots=True)
 class Pieces:
-    """Everything a film is joined from: pictures by segment, sounds by clip (or one mix)."""
+    """Everything a film is joined from: pictures by segment, sounds by clip (or one mix).
+
+    ``tables`` describes pictures in files that have no tables of their own.
+    """
 
     pictures: tuple[PictureSource, ...]
     sounds: tuple[SoundSource | None, ...]
+    tables: dict[Path, Track]
     notes: tuple[str, ...] = ()
 
 
@@ -61,33 +66,46 @@ class Maker:
             EngineError: A piece cannot be made; ``clip`` says whose.
         """
         steps: list[_Step] = []
-        pictures = tuple(self._picture(number, segment, steps) for number, segment in enumerate(self.plan.segments))
+        tables: dict[Path, Track] = {}
+        pictures = tuple(
+            self._picture(number, segment, steps, tables) for number, segment in enumerate(self.plan.segments)
+        )
         if self.plan.mix:
             await self._run(steps, until_percent=70.0)
             self.reporter.enter("sound", 85.0, "mixing the sound")
             mixed = await make_mix(self.plan, self.probes, self.wishes, self.limits, self.work)
-            return Pieces(pictures, (SoundSource(mixed.path, 0.0),), mixed.notes)
+            return Pieces(pictures, (SoundSource(mixed.path, 0.0),), tables, mixed.notes)
         sounds = tuple(self._sound(index, steps) for index in range(len(self.probes)))
         await self._run(steps, until_percent=85.0)
-        return Pieces(pictures, sounds)
+        return Pieces(pictures, sounds, tables)
 
-    async def join(self, pieces: Pieces, output: Path) -> Joined:
-        """Write the film from its pieces."""
+    async def draft(self, pieces: Pieces) -> Draft:
+        """Lay out the film's pictures from its pieces."""
         self.reporter.enter("join", 95.0, "joining")
+        return await asyncio.to_thread(draft_pictures, self.plan, pieces.pictures, pieces.tables)
+
+    async def write(self, draft: Draft, pieces: Pieces, output: Path) -> Draft:
+        """Add the sound to the film and write it."""
+        whole = await add_sound(draft, pieces.sounds, self.limits)
         loop = asyncio.get_running_loop()
 
-        def work(flag: StopFlag) -> Joined:
+        def work(flag: StopFlag) -> None:
             def checkpoint(share: float) -> None:
                 flag.check()
                 loop.call_soon_threadsafe(self.reporter.share, share)
 
-            return join(output, self.plan, pieces.pictures, pieces.sounds, checkpoint=checkpoint)
+            write(whole, output, checkpoint=checkpoint)
 
-        return await in_thread(work)
+        await in_thread(work)
+        return whole
 
-    def _picture(self, number: int, segment: Segment, steps: list[_Step]) -> PictureSource:
+    def _picture(self, number: int, segment: Segment, steps: list[_Step], tables: dict[Path, Track]) -> PictureSource:
         if segment.action is Action.COPY:
             return PictureSource(self.probes[segment.clip].path, segment.first_frame, segment.last_frame)
+        if segment.graft is not None:
+            return self._graft(number, segment, steps, tables)
+        if segment.action is Action.CONTINUE:
+            return PictureSource(self._raw(number), 0, segment.frames)
         path = self.work / f"picture-{number}.mp4"
 
         async def run(report: Callable[[float], None], threads: int) -> None:
@@ -100,6 +118,21 @@ class Maker:
 
         steps.append(_Step(float(segment.frames), segment.clip, run))
         return PictureSource(path, 0, segment.frames)
+
+    def _graft(self, number: int, segment: Segment, steps: list[_Step], tables: dict[Path, Track]) -> PictureSource:
+        path, behind = self._raw(number), self._raw(number + 1)
+
+        async def run(report: Callable[[float], None], threads: int) -> None:
+            made = await make_graft(
+                self.plan, number, self.probes, self.wishes, self.limits, (path, behind), threads=threads, report=report
+            )
+            tables[path], tables[behind] = made.transition, made.continued
+
+        steps.append(_Step(float(segment.frames), segment.clip, run))
+        return PictureSource(path, 0, segment.frames)
+
+    def _raw(self, number: int) -> Path:
+        return self.work / f"picture-{number}.h264"
 
     def _sound(self, index: int, steps: list[_Step]) -> SoundSource | None:
         clip, found = self.plan.clips[index], self.probes[index]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
@@ -209,6 +210,9 @@ class VideoInfo:
         clean_cuts: Frame numbers q where the first q packets are exactly the first q frames shown, so a
             copy may end there.
         odd: Why the track cannot be copied as it is, in words; empty when it can.
+        head: The first pictures in decoding order, a letter each: I, P or B, in lower case if nothing refers to it;
+            empty if not looked at.
+        head_note: Why no transition can be grafted onto the clip, if so.
     """
 
     codec: str
@@ -233,6 +237,8 @@ class VideoInfo:
     idr_frames: tuple[int, ...] = (0,)
     clean_cuts: tuple[int, ...] = field(default=(), repr=False)
     odd: tuple[str, ...] = ()
+    head: str = field(default="", repr=False)
+    head_note: str = ""
 
     @property
     def display_size(self) -> tuple[int, int]:
@@ -279,6 +285,7 @@ class Probe:
         duration_s: Presented duration of the picture.
         video: The picture track.
         audio: The sound track, if any.
+        decodes: Whether its beginning was decoded without an error (:func:`.check.check_clip`).
     """
 
     path: Path
@@ -287,23 +294,41 @@ class Probe:
     duration_s: float
     video: VideoInfo
     audio: AudioInfo | None
+    decodes: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-serialisable summary (without the bulky frame lists)."""
-        video = asdict(self.video)
+        from .kept import probe_to_dict
+
+        whole = probe_to_dict(self)
+        video = whole["video"]
         for bulky in ("parameter_sets", "entry", "clean_cuts"):
             del video[bulky]
-        video |= {"fps": str(self.video.fps), "sar": str(self.video.sar), "odd": list(self.video.odd)}
-        video["idr_frames"] = list(self.video.idr_frames)
-        audio = None if self.audio is None else asdict(self.audio) | {"odd": list(self.audio.odd)}
-        return {
-            "path": str(self.path),
-            "container": self.container,
-            "size_bytes": self.size_bytes,
-            "duration_s": self.duration_s,
-            "video": video,
-            "audio": audio,
-        }
+        return whole
+
+    def is_of(self, path: Path) -> bool:
+        """Return whether ``path`` is still a file of the size that was probed."""
+        return path.is_file() and path.stat().st_size == self.size_bytes
+
+    def dumps(self) -> str:
+        """Return the whole probe as JSON, to be kept beside the clip; a few kilobytes."""
+        from .kept import probe_to_dict
+
+        return json.dumps(probe_to_dict(self), separators=(",", ":"))
+
+    @classmethod
+    def loads(cls, text: str, path: Path) -> Probe:
+        """Read what :meth:`dumps` wrote, for the same clip at ``path``.
+
+        Raises:
+            ValueError: It is not such a text.
+        """
+        from .kept import probe_from_dict
+
+        try:
+            return probe_from_dict(json.loads(text), path)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not a stored probe: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,18 @@ from typing import Any
 
 from .model import Codec, Colour, Transition
 
+#: Warnings in a plan's summary.
+_WARNINGS_KEPT = 50
+
 
 class Action(StrEnum):
     """What happens to a stretch of picture."""
 
     #: Packets are taken over bit by bit.
     COPY = "copy"
+    #: Packets are taken over from the midst of a group of pictures, behind a transition; only their numbers change.
+    #: What they refer to was encoded anew, so the pictures are nearly, not exactly, those of the clip.
+    CONTINUE = "continue"
     #: Brought into the film's form, because the clip differs from it.
     NORMALISE = "normalise"
     #: Encoded because of something wished for (a transition, a logo), though the clip has the film's form.
@@ -87,6 +93,21 @@ class ClipPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class Graft:
+    """How a transition is encoded so that the next clip goes on behind it without a key frame.
+
+    Attributes:
+        imitated_from: First of the next clip's frames that is encoded with the type it has in the clip.
+        letters: The types from there on, in decoding order (see :attr:`.model.VideoInfo.head`).
+        pps_id: Id of the transition's picture parameter set.
+    """
+
+    imitated_from: int
+    letters: str
+    pps_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class Segment:
     """One stretch of the film's picture, in the order of the film.
 
@@ -100,6 +121,7 @@ class Segment:
         transition: The transition it contains, if any.
         overlap: Frames of both clips blended by the transition.
         into_last_frame: End (exclusive) of what is taken from the start of the next clip, in a transition.
+        graft: How the next clip goes on without a key frame, if it does.
     """
 
     action: Action
@@ -111,6 +133,7 @@ class Segment:
     transition: Transition | None = None
     overlap: int = 0
     into_last_frame: int = 0
+    graft: Graft | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +142,7 @@ class Cost:
 
     Attributes:
         copied_frames: Frames taken over bit by bit.
+        continued_frames: Frames taken over behind a graft: their bits are copied, but they refer to encoded pictures.
         encoded_frames: Frames that go through an encoder.
         overlapped_frames: Frames that no plan could avoid encoding.
         copied_bytes: Picture bytes copied.
@@ -132,6 +156,7 @@ class Cost:
     copied_bytes: int
     encoded_sound_s: float
     cpu_s: float
+    continued_frames: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +190,31 @@ class Plan:
         """Length of the film in seconds."""
         return float(self.frames / self.target.fps)
 
+    def summary(self) -> dict[str, Any]:
+        """Return what a job keeps of the plan: JSON-serialisable, every reason once, some 60 bytes for each stretch.
+
+        ``segments`` and ``sounds`` are rows of action, clip (from 0), frames or, for sounds, nothing, and an index
+        into ``reasons``; neighbouring sounds of one kind are one row with the first and the last clip.
+        """
+        reasons: dict[str, int] = {}
+
+        def number(reason: str) -> int:
+            return reasons.setdefault(reason, len(reasons))
+
+        segments = [[each.action.value, each.clip, each.frames, number(each.reason)] for each in self.segments]
+        sounds: list[list[Any]] = []
+        for each in self.clips if self.sound is not None else ():
+            row = [each.sound.value, each.clip, each.clip, number(each.sound_reason)]
+            if sounds and (sounds[-1][0], sounds[-1][3]) == (row[0], row[3]):
+                sounds[-1][2] = each.clip
+            else:
+                sounds.append(row)
+        target = self.target
+        form = {"codec": target.codec, "width": target.width, "height": target.height, "fps": str(target.fps)}
+        return {"film": form | {"frames": self.frames, "duration_s": round(self.duration_s, 3)}, "segments": segments,
+                "sounds": sounds, "reasons": list(reasons), "cost": asdict(self.cost),
+                "warnings": list(self.warnings[:_WARNINGS_KEPT])}  # fmt: skip
+
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-serialisable form."""
         found: dict[str, Any] = asdict(self)
@@ -194,7 +244,8 @@ class Plan:
         ]
         cost = self.cost
         lines.append(
-            f"Cost: {cost.copied_frames} frames copied, {cost.encoded_frames} encoded "
+            f"Cost: {cost.copied_frames} frames copied, {cost.continued_frames} nearly so, "
+            f"{cost.encoded_frames} encoded "
             f"(at least {cost.overlapped_frames} by any method), about {cost.cpu_s:.1f} CPU seconds"
         )
         return lines + [f"Note: {warning}" for warning in self.warnings]

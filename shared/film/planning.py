@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from fractions import Fraction
 
 from .errors import InvalidWishes, TooLong
@@ -25,7 +25,13 @@ _DEFAULT_SOUND = SoundTarget(48_000, 2)
 _Form = tuple[str, int, int, Fraction, Fraction, Colour]
 
 
-def plan(probes: Sequence[Probe], wishes: Wishes = Wishes(), *, max_duration_s: float = 3600.0) -> Plan:  # noqa: B008
+def plan(
+    probes: Sequence[Probe],
+    wishes: Wishes = Wishes(),  # noqa: B008 - frozen
+    *,
+    max_duration_s: float = 3600.0,
+    ungraftable: Collection[int] = (),
+) -> Plan:
     """Decide how to make one film of ``probes``.
 
     A clip's picture is copied only when every stream parameter that a decoder sees agrees with the majority's:
@@ -37,6 +43,7 @@ def plan(probes: Sequence[Probe], wishes: Wishes = Wishes(), *, max_duration_s: 
         probes: One per clip, in the order of the film.
         wishes: What the film should be.
         max_duration_s: Longest film accepted.
+        ungraftable: Joints whose transition must end at a key frame.
 
     Returns:
         The plan.
@@ -72,7 +79,7 @@ def plan(probes: Sequence[Probe], wishes: Wishes = Wishes(), *, max_duration_s: 
         ClipPlan(index, frames, action, reason, *heard[index])
         for index, (frames, action, reason) in enumerate(pictures)
     )
-    layout = lay_out(probes, clips, transitions, target.fps)
+    layout = lay_out(probes, clips, transitions, target.fps, _graft_ids(probes, copied, target, joints, ungraftable))
     frames = sum(segment.frames for segment in layout.segments)
     if frames / target.fps > max_duration_s:
         raise TooLong(f"the film would last {float(frames / target.fps):.0f} s; the limit is {max_duration_s:.0f} s")
@@ -80,6 +87,16 @@ def plan(probes: Sequence[Probe], wishes: Wishes = Wishes(), *, max_duration_s: 
     return Plan(
         target, sound, mix, clips, layout.segments, layout.starts, frames, cost, tuple(warnings) + layout.warnings
     )
+
+
+def _graft_ids(
+    probes: Sequence[Probe], copied: Collection[int], target: Target, joints: int, ungraftable: Collection[int]
+) -> dict[int, int]:
+    """Return a picture parameter set id for every joint at which a graft may be tried."""
+    used = {number for index in copied for _, number, _ in probes[index].video.parameter_sets}
+    free = iter(number for number in range(256) if number not in used and number != target.parameter_set_id)
+    may = [joint for joint in range(joints) if joint not in ungraftable and {joint, joint + 1} <= set(copied)]
+    return dict(zip(may, free, strict=False))
 
 
 def _forced_reason(wishes: Wishes) -> str:
@@ -288,10 +305,11 @@ def _estimate(
     sound_s: float,
 ) -> Cost:
     copied = [segment for segment in segments if segment.action is Action.COPY]
-    encoded_frames = sum(segment.frames for segment in segments) - sum(segment.frames for segment in copied)
+    continued = [segment for segment in segments if segment.action is Action.CONTINUE]
+    encoded_frames = sum(each.frames for each in segments) - sum(each.frames for each in copied + continued)
     copied_bytes = sum(
         round(probes[each.clip].video.size_bytes * each.frames / max(1, probes[each.clip].video.frames))
-        for each in copied
+        for each in copied + continued
     )
     own = [clip for clip in clips if clip.sound in {SoundAction.ENCODE, SoundAction.SILENCE} and not sound_s]
     sound_s += sum(float(clip.frames / target.fps) for clip in own)
@@ -304,4 +322,5 @@ def _estimate(
         copied_bytes=copied_bytes,
         encoded_sound_s=round(sound_s, 3),
         cpu_s=round(cpu_s + sound_s * _SOUND_CPU_S + copied_bytes / 2e9, 3),
+        continued_frames=sum(segment.frames for segment in continued),
     )

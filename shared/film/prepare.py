@@ -9,16 +9,17 @@ from pathlib import Path
 import ffmpeg
 
 from .errors import EncodeFailed, EngineError, TooLarge
+from .heads import look_at_heads
 from .limits import Limits
 from .model import Probe, Wishes
-from .probing import probe
+from .probing import check_limits, probe
 from .process import clip_input, file_output, run_ffmpeg
 
 _PROBES_AT_A_TIME = 4
 
 
-async def probe_all(inputs: Sequence[Path], limits: Limits) -> list[Probe]:
-    """Probe every input, off the event loop.
+async def probe_all(inputs: Sequence[Path | Probe], limits: Limits) -> list[Probe]:
+    """Probe every input, off the event loop, unless it was probed before and has not changed its size since.
 
     Raises:
         EngineError: One cannot be used; ``clip`` says which. Of several, the first.
@@ -27,15 +28,21 @@ async def probe_all(inputs: Sequence[Path], limits: Limits) -> list[Probe]:
         raise TooLarge(f"{len(inputs)} clips were given; the limit is {limits.clips}")
     gate = asyncio.Semaphore(_PROBES_AT_A_TIME)
 
-    async def one(index: int, path: Path) -> Probe | EngineError:
+    def look(given: Path | Probe) -> Probe:
+        if isinstance(given, Probe) and given.is_of(given.path):
+            check_limits(given, limits)
+            return given
+        return probe(given.path if isinstance(given, Probe) else Path(given), limits)
+
+    async def one(index: int, given: Path | Probe) -> Probe | EngineError:
         async with gate:
             try:
-                return await asyncio.to_thread(probe, path, limits)
+                return await asyncio.to_thread(look, given)
             except EngineError as error:
                 error.clip = index
                 return error
 
-    found = await asyncio.gather(*(one(index, Path(path)) for index, path in enumerate(inputs)))
+    found = await asyncio.gather(*(one(index, given) for index, given in enumerate(inputs)))
     for each in found:
         if isinstance(each, EngineError):
             raise each
@@ -45,9 +52,12 @@ async def probe_all(inputs: Sequence[Path], limits: Limits) -> list[Probe]:
 async def unwrap_all(probes: Sequence[Probe], wishes: Wishes, limits: Limits, work: Path) -> list[Probe]:
     """Remux clips whose only oddity is their container, so that their packets can be copied.
 
+    Also looks at the pictures that transitions lead into.
+
     A clip that cannot be remuxed stays as it is and will be normalised.
     """
-    return [await _unwrap(index, each, wishes, limits, work) for index, each in enumerate(probes)]
+    plain = [await _unwrap(index, each, wishes, limits, work) for index, each in enumerate(probes)]
+    return await look_at_heads(plain, wishes)
 
 
 async def _unwrap(index: int, found: Probe, wishes: Wishes, limits: Limits, work: Path) -> Probe:

@@ -106,7 +106,7 @@ async def run_ffmpeg(
         asyncio.CancelledError: The caller was cancelled; ffmpeg is gone by then.
     """
     seconds = limits.step_timeout_s if timeout_s is None else timeout_s
-    prefix = await asyncio.to_thread(network_fence)
+    prefix = await asyncio.to_thread(network_fence) + death_watch()
     try:
         process = await asyncio.create_subprocess_exec(
             *prefix,
@@ -154,6 +154,16 @@ def network_fence() -> tuple[str, ...]:
         if tried.returncode == 0:
             return prefix
     return ()
+
+
+@cache
+def death_watch() -> tuple[str, ...]:
+    """Return the command prefix by which ffmpeg is killed when we are, empty where the system has none.
+
+    The kernel's signal comes when the thread that started ffmpeg ends, so it is for the event loop's thread.
+    """
+    setpriv = shutil.which("setpriv")
+    return () if setpriv is None else (setpriv, "--pdeathsig", "KILL", "--no-new-privs", "--")
 
 
 def restrict(pid: int, limits: Limits) -> None:

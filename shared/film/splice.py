@@ -6,22 +6,24 @@ is at most 512 samples (10.7 ms at 48 kHz) from where it belongs; the rounding i
 
 from __future__ import annotations
 
+import asyncio
 import itertools
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from .aac import FRAME_SAMPLES, AacSource, Pcm, encode
-from .errors import ClipError
+from .aac import FRAME_SAMPLES, AacExcerpt, AacSource, Pcm, encode, samples_encoded
+from .cell import ask
+from .errors import ClipError, VerifyFailed
 from .fades import CUT_FADE_S, Placement, envelope
+from .limits import Limits
 from .threads import cores
 
 #: Packets encoded beyond a joint's fade on both sides, so that the windows that overlap are of one signal.
 _MARGIN_PACKETS = 1
-#: Joints encoded at a time; libavcodec works outside Python's lock.
-_ENCODERS = 4
+#: Joints from which on a second cell pays for itself.
+_JOINTS_WORTH_A_CELL = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ class Mixer:
 
     def __init__(
         self,
-        sources: Sequence[AacSource | None],
+        sources: Sequence[AacExcerpt | None],
         places: Sequence[Placement],
         errors: Sequence[int],
         *,
@@ -121,7 +123,7 @@ class Mixer:
         """Remember where everything is.
 
         Args:
-            sources: One per clip; ``None`` is silence.
+            sources: One per clip; ``None`` is silence, or a clip that is not heard in what is asked for.
             places: One per clip.
             errors: By how many samples each clip's copied packets are late: the mix must be late alike.
             sample_rate: In Hz.
@@ -164,14 +166,33 @@ class SplicedSound:
     errors: tuple[int, ...]
 
 
-def splice(
+def encode_runs(
+    runs: Sequence[tuple[int, int]],
+    excerpts: Sequence[AacExcerpt | None],
+    places: Sequence[Placement],
+    errors: Sequence[int],
+    *,
+    sample_rate: int,
+    channels: int,
+    bit_rate: int,
+) -> list[list[bytes]]:
+    """Encode runs of film packets ``(first, count)`` from excerpts of the clips. Runs in a cell.
+
+    Raises:
+        Damaged: A packet near a joint does not decode.
+    """
+    mixer = Mixer(excerpts, places, errors, sample_rate=sample_rate, channels=channels)
+    return encode(mixer, runs, sample_rate=sample_rate, channels=channels, bit_rate=bit_rate)
+
+
+async def splice(
     sources: Sequence[AacSource | None],
     places: Sequence[Placement],
     *,
     sample_rate: int,
     channels: int,
     bit_rate: int,
-    checkpoint: Callable[[], None] = lambda: None,
+    limits: Limits,
 ) -> SplicedSound:
     """Make the film's packets.
 
@@ -181,21 +202,39 @@ def splice(
         sample_rate: In Hz.
         channels: 1, 2 or 6.
         bit_rate: Of what is encoded, in bits per second.
-        checkpoint: Called before each encoded run; may raise to stop.
+        limits: Resources of the processes that decode and encode.
 
     Raises:
         Damaged: A packet near a joint does not decode.
     """
     spans = [None if source is None else Span(source.packets, source.zero) for source in sources]
     runs, errors = plan_packets(spans, places, sample_rate)
-    mixer = Mixer(sources, places, errors, sample_rate=sample_rate, channels=channels)
-
-    def make(run: Run) -> list[bytes]:
-        checkpoint()
-        count = run.last - run.first
-        return encode(mixer, run.first, count, sample_rate=sample_rate, channels=channels, bit_rate=bit_rate)
-
     fresh = [run for run in runs if run.clip is None]
-    with ThreadPoolExecutor(min(_ENCODERS, cores())) as pool:
-        encoded = dict(zip((run.first for run in fresh), pool.map(make, fresh), strict=True))
-    return SplicedSound(tuple(runs), encoded, tuple(errors))
+    share = -(-len(fresh) // max(1, min(cores(), len(fresh) // _JOINTS_WORTH_A_CELL))) or 1
+    form = {"sample_rate": sample_rate, "channels": channels, "bit_rate": bit_rate}
+
+    async def make(part: Sequence[Run]) -> dict[int, list[bytes]]:
+        excerpts = await asyncio.to_thread(_excerpts, part, sources, places, errors)
+        wanted = [(run.first, run.last - run.first) for run in part]
+        arguments = {"runs": wanted, "excerpts": excerpts, "places": list(places), "errors": errors}
+        answer = await ask("encode_sound", arguments | form, limits)
+        if answer.result != [count for _, count in wanted] or len(answer.blobs) != sum(answer.result):
+            raise VerifyFailed("the encoder did not make the sound packets that were asked for")
+        packets = iter(answer.blobs)
+        return {first: list(itertools.islice(packets, count)) for first, count in wanted}
+
+    made = await asyncio.gather(*(make(fresh[at : at + share]) for at in range(0, len(fresh), share)))
+    return SplicedSound(tuple(runs), {first: run for part in made for first, run in part.items()}, tuple(errors))
+
+
+def _excerpts(
+    runs: Sequence[Run], sources: Sequence[AacSource | None], places: Sequence[Placement], errors: Sequence[int]
+) -> list[AacExcerpt | None]:
+    """Read of each clip what encoding ``runs`` takes: mostly its first and its last few packets."""
+    found: list[AacExcerpt | None] = []
+    for source, place, error in zip(sources, places, errors, strict=True):
+        begin, end = place.start + error, place.end + error
+        heard = [samples_encoded(run.first, run.last - run.first) for run in runs]
+        spans = [(max(low, begin) - begin, min(high, end) - begin) for low, high in heard if low < end and high > begin]
+        found.append(None if source is None or not spans else source.excerpt(spans))
+    return found

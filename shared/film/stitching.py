@@ -12,6 +12,7 @@ from pathlib import Path
 
 from .concat import concat_pieces
 from .errors import DiskFull, EncodeFailed, InvalidWishes, TimedOut, VerifyFailed
+from .grafts import GraftRefused
 from .limits import Limits
 from .make import Maker
 from .model import Fallback, Film, Probe, Progress, Wishes
@@ -20,11 +21,11 @@ from .planning import plan
 from .poster import make_poster
 from .prepare import probe_all, unwrap_all
 from .progress import Reporter
-from .verify import Checked, verify_joints, verify_tables
+from .verify import Checked, verify_film, verify_joints, verify_tables
 
 
 async def stitch(
-    inputs: Sequence[Path],
+    inputs: Sequence[Path | Probe],
     output: Path,
     wishes: Wishes = Wishes(),  # noqa: B008 - frozen
     *,
@@ -44,7 +45,7 @@ async def stitch(
 
     Args:
         inputs: Local video files (MP4, MOV, Matroska/WebM, MPEG-TS), in the order of the film. They are not trusted,
-            and not changed.
+            and not changed. A :class:`Probe` made when the clip arrived saves looking at it again.
         output: The film; replaced atomically, and only by a film that passed its checks.
         wishes: Size, frame rate, transitions, sound, codec and so on. The default joins the clips as they are.
         progress: Called on the event loop with the stage, percent and time left.
@@ -69,7 +70,7 @@ async def stitch(
         with tempfile.TemporaryDirectory(prefix="stitch-", dir=work_dir) as work:
             async with asyncio.timeout(limits.timeout_s):
                 studio = _Studio(wishes, limits, Path(work), reporter)
-                film = await studio.produce([Path(path) for path in inputs], partial)
+                film = await studio.produce(inputs, partial)
                 partial.replace(output)
                 film = replace(film, path=output, poster=await studio.poster(output, film))
     except TimeoutError as error:
@@ -91,18 +92,29 @@ class _Studio:
         self._wishes, self._limits, self._work, self._reporter = wishes, limits, work, reporter
         self._notes: tuple[str, ...] = ()
 
-    async def produce(self, inputs: Sequence[Path], output: Path) -> Film:
+    async def produce(self, inputs: Sequence[Path | Probe], output: Path) -> Film:
         """Make the film at ``output``, by safer plans if the first fails its checks."""
         if not inputs:
             raise InvalidWishes("a film needs at least one clip")
         self._reporter.enter("probe", 3.0, "looking at the clips")
         probes = await probe_all(inputs, self._limits)
         probes = await unwrap_all(probes, self._wishes, self._limits, self._work)
-        first = plan(probes, self._wishes, max_duration_s=self._limits.film_duration_s)
-        try:
-            return self._film(output, first, await self._make(first, probes, output), ())
-        except VerifyFailed as error:
-            fallbacks = (Fallback("copy", f"{error.message}. {error.detail.strip()[:300]}".strip()),)
+        fallbacks: tuple[Fallback, ...] = ()
+        refused: frozenset[int] = frozenset()
+        while True:
+            first = plan(probes, self._wishes, max_duration_s=self._limits.film_duration_s, ungraftable=refused)
+            grafted = frozenset(segment.clip for segment in first.segments if segment.graft is not None)
+            try:
+                return self._film(output, first, await self._make(first, probes, output), fallbacks)
+            except VerifyFailed as error:
+                reason = f"{error.message}. {error.detail.strip()[:300]}".strip()
+                if not grafted:
+                    fallbacks += (Fallback("copy", reason),)
+                    break
+                # A second refusal says that these clips are of a kind that does not take grafts.
+                again = isinstance(error, GraftRefused) and not refused
+                refused |= {error.joint} if again and isinstance(error, GraftRefused) else grafted
+                fallbacks += (Fallback("graft", reason),)
         # A mix places the sound to the sample by other code than the splicer's; see concat.py for the rest.
         wary = [_distrusted(each) for each in probes]
         second = plan(wary, replace(self._wishes, audio="none" if first.sound is None else "exact"),
@@ -121,11 +133,16 @@ class _Studio:
         maker = Maker(chosen, probes, self._wishes, self._limits, self._work, self._reporter)
         pieces = await maker.pieces()
         self._notes = pieces.notes
-        await maker.join(pieces, output)
+        draft = await maker.draft(pieces)
+        # What lies around the joints is decoded while the bytes are copied: it is known before it is written.
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(verify_joints(draft, probes, self._limits))
+                writing = group.create_task(maker.write(draft, pieces, output))
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
         self._reporter.enter("verify", 98.0, "checking the film")
-        checked = await asyncio.to_thread(verify_tables, output, chosen)
-        await verify_joints(output, chosen, self._limits, self._work)
-        return checked
+        return await asyncio.to_thread(verify_film, output, writing.result())
 
     async def _make_safely(self, chosen: Plan, probes: Sequence[Probe], output: Path) -> Checked:
         maker = Maker(chosen, probes, self._wishes, self._limits, self._work, self._reporter)

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import itertools
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import ffmpeg
 import numpy as np
 
-from .errors import EncodeFailed, VerifyFailed
+from .cell import CellDied, ask
+from .entries import parse_visual_entry
+from .errors import Damaged, VerifyFailed
+from .join import Draft
 from .limits import Limits
-from .mp4 import Mp4Error, OutputTrack, Track, read_movie, write_movie
-from .plan_model import Action, Plan
-from .process import clip_input, run_ffmpeg
+from .model import Probe
+from .mp4 import Mp4Error, Track, read_movie
+from .plan_model import Action, Plan, Segment
 
 #: A group of pictures of our own making up to this long is decoded whole before a joint.
 _WHOLE_GROUP_FRAMES = 48
 #: Packets decoded after a joint: a key frame, and one that refers to it under the same headers.
 _AFTER_JOINT_FRAMES = 2
+#: Likewise after a graft, whose pictures refer to those before it.
+_BEHIND_GRAFT_FRAMES = 8
+#: How much of a picture at a joint is compared with its source after writing.
+_COMPARED_BYTES = 4096
+#: libav's decoder where it is not called like the codec.
+_DECODERS = {"av1": "libdav1d"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,52 +103,100 @@ def _sound_duration_s(audio: Track) -> float:
     return (min(total, total if how.end is None else how.end) - how.offset) / audio.timescale
 
 
-async def verify_joints(path: Path, plan: Plan, limits: Limits, work: Path) -> None:
-    """Decode the pictures around every joint, with errors and warnings fatal.
+def verify_film(path: Path, draft: Draft) -> Checked:
+    """Check a film just written: its tables against the plan, its bytes at every joint against where they came from.
 
-    The packets around the joints are put into a small film of their own, under the film's sample description, and
-    decoded by one run of ffmpeg: a wrong header or a missing reference shows there as it would in a player.
+    Raises:
+        VerifyFailed: Something is not as planned.
+    """
+    checked = verify_tables(path, draft.plan)
+    video = read_movie(path, max_samples=1 << 24).first("video")
+    assert video is not None
+    if (video.sizes != draft.video.sizes).any() or (video.sync != draft.video.sync).any():
+        raise VerifyFailed("the film's tables are not those that were laid out")
+    ends = np.cumsum([segment.frames for segment in draft.plan.segments])
+    borders = sorted({0, *ends.tolist(), *(ends - 1).tolist()} - {int(ends[-1])})
+    head = np.minimum(video.sizes[borders], _COMPARED_BYTES)
+    with path.open("rb") as film:
+        written = [os.pread(film.fileno(), n, at) for n, at in zip(head.tolist(), video.offsets[borders].tolist(),
+                                                                   strict=True)]  # fmt: skip
+    if written != read_samples(draft, borders, _COMPARED_BYTES):
+        raise VerifyFailed("the film's bytes at its joints are not those of its pieces")
+    return checked
+
+
+async def verify_joints(draft: Draft, probes: Sequence[Probe], limits: Limits) -> None:
+    """Decode the pictures around every joint, with errors and warnings fatal, before or while they are written.
+
+    The packets are decoded in a cell, one after the other, under the film's own sample description: a wrong header or
+    a missing reference shows there as it would in a player. Not decoded again are the beginnings of clips that
+    :func:`.check.check_clip` has decoded under these very headers.
+
+    Args:
+        draft: The film, laid out.
+        probes: One per clip of it.
+        limits: Resources of the cell.
 
     Raises:
         VerifyFailed: They do not decode cleanly.
     """
-    sample = work / "joints.mp4"
-    packets = write_joint_sample(path, plan, sample)
-    output = ffmpeg.output(clip_input(sample, threads=2).video, "-", f="null", fps_mode="passthrough")
+    entry = parse_visual_entry(draft.video.entry)
+    packets = await asyncio.to_thread(joint_samples, draft, probes)
+    if not packets:
+        return
+    codec = _DECODERS.get(draft.plan.target.codec, draft.plan.target.codec)
+    arguments = {"codec": codec, "extradata": entry.config, "packets": packets, "threads": 1}
     try:
-        done = await run_ffmpeg(output, limits, timeout_s=limits.inspect_timeout_s, loglevel="warning")
-    except EncodeFailed as error:
-        raise VerifyFailed("the film does not decode at its joints", detail=error.detail) from error
-    finally:
-        sample.unlink(missing_ok=True)
-    if done.messages.strip() or done.frames != packets:
-        raise VerifyFailed(f"{done.frames} of {packets} frames around the joints decode", detail=done.messages)
+        answer = await ask("decode_pictures", arguments, limits, timeout_s=limits.step_timeout_s)
+    except (CellDied, Damaged) as error:
+        raise VerifyFailed("the film does not decode at its joints", detail=f"{error}\n{error.detail}") from error
+    if answer.result != len(packets):
+        raise VerifyFailed(f"{answer.result} of {len(packets)} frames around the joints decode")
 
 
-def write_joint_sample(path: Path, plan: Plan, sample: Path) -> int:
-    """Write the film's packets around its joints as a film of their own; return how many there are."""
-    movie = read_movie(path, max_samples=1 << 24)
-    video = movie.first("video")
-    assert video is not None
-    lengths = [segment.frames for segment in plan.segments]
-    copied = [segment.action is Action.COPY for segment in plan.segments]
-    chosen = joint_packets(np.flatnonzero(video.sync).tolist(), lengths, copied)
-    index = np.array(chosen, np.int64)
-    # Ranks keep the pictures' display order; their absolute times do not matter here.
-    ranks = np.argsort(np.argsort(video.presentation_times[index], kind="stable"), kind="stable")
-    order = ranks - np.arange(len(index))
-    delay = int(max(0, -order.min()))
-    track = OutputTrack(
-        kind="video", timescale=video.timescale, entry=video.entries[0], source=np.zeros(len(index), np.int64),
-        offsets=video.offsets[index], sizes=video.sizes[index], durations=np.full(len(index), 512, np.int64),
-        composition=(order + delay) * 512, sync=video.sync[index], group=np.arange(len(index), dtype=np.int64),
-        media_time=delay * 512, duration=len(index) * 512, width=video.width, height=video.height,
-    )  # fmt: skip
-    write_movie(sample, [path], [track], video.timescale)
-    return len(index)
+def joint_samples(draft: Draft, probes: Sequence[Probe]) -> list[bytes]:
+    """Read the packets around a film's joints that have to be decoded. Blocking."""
+    segments = draft.plan.segments
+    copied = [segment.action in {Action.COPY, Action.CONTINUE} for segment in segments]
+    looked_at = [_frames_to_decode(draft, segment, probes[segment.clip]) for segment in segments]
+    sync = np.flatnonzero(draft.video.sync).tolist()
+    whole = [segment.graft is not None for segment in segments]
+    return read_samples(draft, joint_packets(sync, [segment.frames for segment in segments], copied, looked_at, whole))
 
 
-def joint_packets(sync: Sequence[int], segment_frames: Sequence[int], copied: Sequence[bool]) -> list[int]:
+def _frames_to_decode(draft: Draft, segment: Segment, found: Probe) -> int:
+    """How many frames at the beginning of a segment need decoding: under the clip's own headers, its first speaks."""
+    if segment.action is Action.CONTINUE:
+        return _BEHIND_GRAFT_FRAMES
+    if segment.action is not Action.COPY or found.video.entry != draft.video.entry:
+        return _AFTER_JOINT_FRAMES
+    return 0 if found.decodes and segment.first_frame == 0 else 1
+
+
+def read_samples(draft: Draft, numbers: Sequence[int], most_bytes: int = 1 << 30) -> list[bytes]:
+    """Read pictures of the film, by number, from where they will be copied from; at most ``most_bytes`` of each."""
+    video, found = draft.video, []
+    with contextlib.ExitStack() as stack:
+        files: dict[int, int] = {}
+        for number in numbers:
+            index, offset = int(video.source[number]), int(video.offsets[number])
+            size, source = min(most_bytes, int(video.sizes[number])), draft.sources[index]
+            if isinstance(source, bytes):
+                found.append(source[offset : offset + size])
+                continue
+            if index not in files:
+                files[index] = stack.enter_context(source.open("rb")).fileno()
+            found.append(os.pread(files[index], size, offset))
+    return found
+
+
+def joint_packets(
+    sync: Sequence[int],
+    segment_frames: Sequence[int],
+    copied: Sequence[bool],
+    looked_at: Sequence[int] = (),
+    whole: Sequence[bool] = (),
+) -> list[int]:
     """Choose packets around the borders of segments, such that each choice decodes by itself. Pure.
 
     Of a copied segment only the beginning is looked at: its other packets are what they were in the clip.
@@ -146,15 +205,19 @@ def joint_packets(sync: Sequence[int], segment_frames: Sequence[int], copied: Se
         sync: Packets at which decoding may start, ascending.
         segment_frames: Packets of each segment; every segment begins with a sync packet.
         copied: Whether the segment was copied.
+        looked_at: Packets chosen at the beginning of each segment; two when omitted.
+        whole: Whether what follows a segment refers to it, so that all of its last group is chosen.
 
     Returns:
         Packet numbers, ascending, without duplicates.
     """
     ends = list(itertools.accumulate(segment_frames))
     chosen: set[int] = set()
-    for begin, end, as_it_was in zip([0, *ends], ends, copied, strict=False):
-        chosen.update(range(begin, min(end, begin + _AFTER_JOINT_FRAMES)))
+    heads = looked_at or [_AFTER_JOINT_FRAMES] * len(ends)
+    needed = whole or [False] * len(ends)
+    for begin, end, as_it_was, head, all_of_it in zip([0, *ends], ends, copied, heads, needed, strict=False):
+        chosen.update(range(begin, min(end, begin + head)))
         group = max((each for each in sync if begin <= each < end), default=begin)
-        if not as_it_was and end - group <= _WHOLE_GROUP_FRAMES:
+        if all_of_it or (not as_it_was and end - group <= _WHOLE_GROUP_FRAMES):
             chosen.update(range(group, end))
     return sorted(chosen)

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import random
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -84,7 +85,7 @@ async def test_a_full_disk_says_so_and_leaves_the_old_film_alone(
     async def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(make.Maker, "join", full)
+    monkeypatch.setattr(make.Maker, "write", full)
     (tmp_path / "film.mp4").write_bytes(b"old")
 
     with pytest.raises(DiskFull) as failure:
@@ -164,5 +165,32 @@ async def test_a_second_cancellation_does_not_leave_ffmpeg_running(clip_of: Clip
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+    await eventually(gone, "ffmpeg is gone")
+
+
+_KILLED = """
+import asyncio, sys
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from shared.film import Wishes, stitch
+wishes = Wishes(size=(1920, 1080), preset="veryslow")
+asyncio.run(stitch([Path(sys.argv[2])], Path(sys.argv[3]) / "film.mp4", wishes, work_dir=Path(sys.argv[3])))
+"""
+
+
+async def test_ffmpeg_does_not_outlive_a_process_that_is_killed(clip_of: ClipMaker, tmp_path: Path) -> None:
+    root = str(Path(__file__).resolve().parents[3])
+    command = [sys.executable, "-c", _KILLED, root, str(clip_of(replace(BASE, frames=150))), str(tmp_path)]
+
+    async def encoding() -> bool:
+        return len(_processes_of(tmp_path)) > 0
+
+    async def gone() -> bool:
+        return not _processes_of(tmp_path)
+
+    with subprocess.Popen(command) as process:
+        await eventually(encoding, "ffmpeg is encoding", timeout_s=30)
+        process.kill()
 
     await eventually(gone, "ffmpeg is gone")

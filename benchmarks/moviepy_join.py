@@ -1,0 +1,28 @@
+"""MoviePy's way, run by the interpreter of its own environment: ``moviepy_join.py OUTPUT FADE_S PRESET CLIP...``."""
+
+import sys
+
+from moviepy import CompositeVideoClip, VideoFileClip, concatenate_videoclips, vfx
+
+
+def main() -> None:
+    output, fade_s, preset, *paths = sys.argv[1:]
+    fade = float(fade_s)
+    clips = [VideoFileClip(path) for path in paths]
+    if fade:
+        at = 0.0
+        placed = []
+        for number, clip in enumerate(clips):
+            moved = clip.with_start(at)
+            placed.append(moved.with_effects([vfx.CrossFadeIn(fade)]) if number else moved)
+            at += clip.duration - fade
+        film = CompositeVideoClip(placed)
+    else:
+        film = concatenate_videoclips(clips)
+    film.write_videofile(
+        output, codec="libx264", preset=preset, audio_codec="aac", ffmpeg_params=["-crf", "20"], logger=None
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""What the pictures at a clip's beginning are, one by one: what grafting a transition onto it depends on."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+
+from .entries import avc_config_of
+from .h264 import H264Error, Sps, parse_sps
+from .model import Probe, Wishes
+from .mp4 import Mp4Error, Track, read_movie
+from .slices import SLICE_NALS, SliceHeader, parse_slice
+
+#: Pictures looked at beyond a transition: enough for the reference pictures that must be imitated.
+_BEYOND_FRAMES = 48
+_PROFILES = frozenset({66, 77, 100})
+_PICTURE_HEAD_BYTES = 4096
+_LETTERS = "PBI"
+
+
+async def look_at_heads(probes: Sequence[Probe], wishes: Wishes) -> list[Probe]:
+    """Return the probes with the beginnings of those clips described into which a transition leads."""
+    joints = len(probes) - 1
+    found = list(probes)
+    for index in range(1, len(probes)):
+        transition = wishes.at_joint(index - 1, joints)
+        if transition is not None and wishes.logo is None and wishes.codec == "h264" and not probes[index].video.odd:
+            frames = round(transition.duration_s * probes[index].video.fps) + _BEYOND_FRAMES
+            found[index] = await asyncio.to_thread(with_head, probes[index], frames)
+    return found
+
+
+def with_head(found: Probe, frames: int) -> Probe:
+    """Describe up to ``frames`` pictures at a clip's beginning, or say why nothing can be grafted onto it. Blocking."""
+    video = found.video
+    if found.container != "mp4" or video.codec != "h264":
+        return found
+    try:
+        track = read_movie(found.path).first("video")
+        assert track is not None
+        head = read_head(found, track, frames)
+        return replace(found, video=replace(video, head=head, head_note=""))
+    except (H264Error, Mp4Error) as error:
+        return replace(found, video=replace(video, head="", head_note=str(error)))
+
+
+def read_head(found: Probe, track: Track, frames: int) -> str:
+    """Return one letter for each picture in decoding order: I, P or B, in lower case if nothing refers to it.
+
+    Raises:
+        H264Error: The stream is of a kind onto which nothing can be grafted.
+    """
+    config = avc_config_of(track.entries[0])
+    if len(config.sps) != 1 or config.length_bytes != 4:
+        raise H264Error("several sequence parameter sets")
+    sps = parse_sps(config.sps[0])
+    if sps.profile not in _PROFILES or not sps.plain or not sps.direct_8x8 or sps.poc_type == 1:
+        raise H264Error("a profile or coding tools that our encoder does not use")
+    ranks = track.ranks
+    letters = []
+    with found.path.open("rb") as file:
+        for index in range(min(frames, len(track.sizes))):
+            data = os.pread(file.fileno(), min(int(track.sizes[index]), _PICTURE_HEAD_BYTES), int(track.offsets[index]))
+            header = _first_slice(data, sps)
+            if index and header.idr:
+                break
+            if sps.poc_type == 0 and header.poc_lsb != 2 * int(ranks[index]) % (1 << sps.log2_max_poc_lsb):
+                raise H264Error("pictures that are not counted by twos")
+            letter = _LETTERS[header.kind]
+            letters.append(letter if header.reference else letter.lower())
+    return "".join(letters)
+
+
+def _first_slice(data: bytes, sps: Sps) -> SliceHeader:
+    position = 0
+    while position + 5 < len(data):
+        size = int.from_bytes(data[position : position + 4], "big")
+        if data[position + 4] & 31 in SLICE_NALS:
+            return parse_slice(data[position + 4 : position + 4 + size], sps)
+        position += 4 + size
+    raise H264Error("a picture whose slices are not found")

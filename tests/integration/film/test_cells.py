@@ -1,0 +1,108 @@
+"""Cells: what goes on in them stays in them, and none is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shared.film import EngineError, Limits, TimedOut
+from shared.film.cell import ask, close_idle, warm_up
+from shared.film.errors import VerifyFailed
+from shared.film.fades import Placement
+from tests.support.waiting import eventually
+
+#: Days of silence.
+ENDLESS = {"runs": [(0, 10_000_000)], "excerpts": [None], "places": [Placement(0, 1)], "errors": [0],
+           "sample_rate": 48000, "channels": 2, "bit_rate": 128_000}  # fmt: skip
+
+
+def _cells_of(parent: int) -> list[int]:
+    listed = subprocess.run(["ps", "-eww", "-o", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
+    rows = [line.split(None, 2) for line in listed.splitlines()[1:]]
+    return [int(pid) for pid, ppid, args in rows if "shared.film.cell" in args and int(ppid) == parent]
+
+
+def _running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+async def test_a_cell_is_kept_warm_and_used_again() -> None:
+    close_idle()
+    await asyncio.to_thread(warm_up, 1)
+    before = _cells_of(os.getpid())
+
+    for _ in range(2):
+        with pytest.raises(VerifyFailed):
+            await ask("decode_pictures", {"codec": "h264", "extradata": b"", "packets": [b"rubbish!"], "threads": 1},
+                      Limits())  # fmt: skip
+
+    assert _cells_of(os.getpid()) == before
+    close_idle()
+    assert _cells_of(os.getpid()) == []
+
+
+async def test_a_cell_can_open_neither_files_nor_sockets_and_write_nothing() -> None:
+    await asyncio.to_thread(warm_up, 1)
+    (pid,) = _cells_of(os.getpid())[:1]
+
+    limits = Path(f"/proc/{pid}/limits").read_text().splitlines()
+
+    for name in ("Max open files", "Max file size", "Max core file size"):
+        (row,) = [line for line in limits if line.startswith(name)]
+        assert row.split()[3:5] == ["0", "0"] or row.split()[4:6] == ["0", "0"]
+
+
+async def test_cancelling_kills_the_cell_at_work() -> None:
+    close_idle()
+    task = asyncio.create_task(ask("encode_sound", ENDLESS, Limits()))
+
+    async def at_work() -> bool:
+        return bool(_cells_of(os.getpid()))
+
+    await eventually(at_work, "a cell is at work")
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert _cells_of(os.getpid()) == []
+
+
+async def test_time_and_memory_of_a_cell_are_bounded() -> None:
+    with pytest.raises(TimedOut):
+        await ask("encode_sound", ENDLESS, Limits(), timeout_s=0.2)
+    with pytest.raises(EngineError):
+        await ask("encode_sound", ENDLESS, Limits(memory_bytes=64 << 20), timeout_s=60)
+
+
+_PARENT = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+from shared.film.cell import warm_up
+warm_up(1)
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+async def test_a_cell_does_not_outlive_a_parent_that_is_killed() -> None:
+    root = str(Path(__file__).resolve().parents[3])
+    with subprocess.Popen([sys.executable, "-c", _PARENT, root], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == "ready\n"
+        (cell,) = _cells_of(parent.pid)
+        parent.send_signal(signal.SIGKILL)
+
+    async def gone() -> bool:
+        return not _running(cell)
+
+    await eventually(gone, "the cell is gone")
