@@ -1,6 +1,5 @@
 """A joined film in the job document's words, and in numbers for the metrics."""
 
-import json
 from typing import Any
 
 from shared import metrics, tracing
@@ -8,8 +7,6 @@ from shared.film import Film as JoinedFilm
 from shared.job.files import film_key, poster_key
 from shared.job.model import Artifact, Film, Job
 
-PLAN_LIMIT_BYTES = 60_000
-"""A larger plan (of very many clips) is kept without its lists; what it did is explained in words all the same."""
 LINES_LIMIT = 300
 
 
@@ -29,15 +26,11 @@ def described(job: Job, joined: JoinedFilm) -> Film:
 
 
 def plan_of(joined: JoinedFilm) -> dict[str, Any]:
-    """Return how the film was joined: the engine's plan, bounded, in words and whole."""
-    words: dict[str, Any] = {
+    """Return how the film was joined, for programs and in words; both are bounded."""
+    return joined.plan.summary() | {
         "explained": joined.plan.explain()[:LINES_LIMIT],
         "fallbacks": [f"{given_up.step}: {given_up.reason}" for given_up in joined.fallbacks][:LINES_LIMIT],
     }
-    whole: dict[str, Any] = json.loads(json.dumps(joined.plan.to_dict(), default=str))
-    if len(json.dumps(whole)) > PLAN_LIMIT_BYTES:
-        whole = {name: value for name, value in whole.items() if not isinstance(value, list)} | {"shortened": True}
-    return whole | words
 
 
 def count(joined: JoinedFilm, seconds: float) -> None:

@@ -212,7 +212,7 @@ class Plan:
         target = self.target
         form = {"codec": target.codec, "width": target.width, "height": target.height, "fps": str(target.fps)}
         return {"film": form | {"frames": self.frames, "duration_s": round(self.duration_s, 3)}, "segments": segments,
-                "sounds": sounds, "reasons": list(reasons), "cost": asdict(self.cost),
+                "sounds": sounds, "mix": self.mix, "reasons": list(reasons), "cost": asdict(self.cost),
                 "warnings": list(self.warnings[:_WARNINGS_KEPT])}  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:

@@ -248,14 +248,18 @@ async def test_a_full_work_folder_is_waited_for(
 async def test_a_stitcher_that_is_drained_hands_its_film_back_to_the_next(
     open_world: OpenWorld, clips: list[Path], joining: Callable[..., Joiner]
 ) -> None:
+    begun = asyncio.Event()
+
     async def hang_first(call: int) -> None:
         if call == 1:
+            begun.set()
             await asyncio.Event().wait()
 
     joiner = joining(hang_first)
     w = await open_world(partners=(), services=STITCHER, nudge_after_ms=60_000, lease_ms=60_000)
     job_id = await clips_home(w, clips[:1])
     await until_running(w, job_id)
+    await begun.wait()
     await w.bus.drain(0)
     job = await w.job(job_id)
     assert (job.status, job.lease, job.film) == (JobStatus.STITCHING, None, None)

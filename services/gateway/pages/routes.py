@@ -1,0 +1,16 @@
+"""All routes of the pages, in the order in which they are tried."""
+
+from fastapi import APIRouter
+
+from services.gateway.pages import (
+    assets,
+    routes_actions,
+    routes_films,
+    routes_new_film,
+    routes_operations,
+    routes_sign_in,
+)
+
+router = APIRouter()
+for _module in (assets, routes_sign_in, routes_new_film, routes_films, routes_actions, routes_operations):
+    router.include_router(_module.router)

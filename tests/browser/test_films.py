@@ -1,0 +1,133 @@
+"""What people do with films on the pages, in a real browser against the whole system."""
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.support.world import FIRST_RECORD, World
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+LONG_MS = 30_000
+
+
+def url(w: World, path: str = "/") -> str:
+    return w.parts.settings.base_url + path
+
+
+async def test_a_film_is_made_from_an_empty_page_to_the_playing_result(studio: World, page: Page) -> None:
+    await page.goto(url(studio))
+    await page.get_by_role("link", name="Make the first film").click()
+    await page.get_by_label("What is to be seen and heard").first.fill("A lighthouse at dawn")
+    await page.get_by_role("button", name="Make the film").last.click()
+    await expect(page.locator("#e-prompt-1")).to_have_text("Must not be empty or blank")
+    await page.get_by_label("What is to be seen and heard").nth(1).fill("The keeper pours coffee")
+    await page.get_by_role("button", name="Add a clip").click()
+    await page.get_by_label("What is to be seen and heard").nth(2).fill("Gulls over the sea")
+    await page.keyboard.press("Alt+ArrowUp")
+    await page.get_by_label("Airtable record id").fill(FIRST_RECORD)
+    await expect(page.locator("[data-e=film]")).to_have_text("30 s")
+    await page.get_by_role("button", name="Make the film").last.click()
+
+    await expect(page.get_by_role("heading", level=1)).to_have_text("A lighthouse at dawn")
+    player = page.locator("#player")
+    await expect(player).to_be_visible(timeout=LONG_MS)
+    await expect(page.locator("#part-stage .badge")).to_have_text("Completed", timeout=LONG_MS)
+    seconds = await player.evaluate(
+        """async (video) => { video.muted = true; await video.play();
+        await new Promise((done) => { video.ontimeupdate = () => video.currentTime > 0.3 && done(); });
+        return video.duration; }"""
+    )
+    assert seconds == pytest.approx(3, abs=0.2)
+    prompts = await page.locator("#strip .prompt").all_text_contents()
+    assert prompts == ["A lighthouse at dawn", "Gulls over the sea", "The keeper pours coffee"]
+    await expect(page.locator("#part-plan")).to_contain_text("taken over bit by bit")
+
+
+async def test_the_form_works_without_scripts(studio: World, page: Page) -> None:
+    await page.context.route("**/*.js", lambda route: route.abort())
+    await page.goto(url(studio, "/films/new"))
+    await page.get_by_label("What is to be seen and heard").first.fill("First")
+    await page.get_by_label("What is to be seen and heard").nth(1).fill("Second")
+    await page.get_by_role("button", name="Move clip 2 up").click()
+    await page.get_by_role("button", name="Remove clip 2").click()
+    await expect(page.get_by_label("What is to be seen and heard")).to_have_value("Second")
+    await page.get_by_role("button", name="Estimate").click()
+    await expect(page.locator("[data-e=film]")).to_have_text("10 s")
+    await page.get_by_role("button", name="Make the film").last.click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Second")
+
+
+async def test_a_clip_is_made_anew_in_a_review_which_is_then_approved(studio: World, page: Page) -> None:
+    job_id = await studio.submit("a red boat", "a harbour", review=True)
+    await page.goto(url(studio, f"/films/{job_id}"))
+    await expect(page.locator("#part-stage .badge")).to_have_text("Needs approval", timeout=LONG_MS)
+    second = page.locator("#clip-2")
+    await expect(second.locator("video")).to_be_visible()
+    await second.get_by_text("Make anew", exact=True).click()
+    await second.get_by_label("Prompt of clip 2").fill("a harbour in the fog")
+    await second.get_by_role("button", name="Make clip 2 anew").click()
+    await expect(second.locator(".prompt")).to_have_text("a harbour in the fog")
+    approve = page.get_by_role("button", name="Approve and join")
+    await expect(second).to_have_attribute("data-clip-status", "ready", timeout=LONG_MS)
+    await approve.click()
+    await expect(page.locator("#part-stage .badge")).to_have_text("Completed", timeout=LONG_MS)
+    job = await studio.job(job_id)
+    assert (job.clip(2).takes, job.clip(2).prompt) == (1, "a harbour in the fog")
+
+
+async def test_a_film_is_cancelled_after_a_question(studio: World, page: Page) -> None:
+    job_id = await studio.submit("a long voyage", review=True)
+    await page.goto(url(studio, f"/films/{job_id}"))
+    await page.get_by_role("button", name="Cancel film").first.click()
+    dialog = page.get_by_role("dialog", name="Cancel this film?")
+    await dialog.get_by_role("button", name="Keep it").click()
+    await expect(dialog).to_be_hidden()
+    await page.get_by_role("button", name="Cancel film").first.click()
+    await dialog.get_by_role("button", name="Cancel film").click()
+    await expect(page.locator("#part-stage .badge")).to_have_text("Cancelled")
+    await expect(page.get_by_role("button", name="Cancel film")).to_have_count(0)
+
+
+async def test_a_failed_film_says_why_and_is_retried(studio: World, page: Page) -> None:
+    job_id = await studio.submit("a boat that meets a problem [twin:create=402*1]", "a calm sea")
+    await studio.until_finished(job_id)
+    await page.goto(url(studio, "/?status=failed"))
+    row = page.locator(f"[data-job={job_id}]")
+    await expect(row.locator(".error")).to_contain_text("Insufficient credits")
+    await row.get_by_role("link").click()
+    await page.get_by_role("button", name="Retry what is missing").click()
+    await expect(page.locator("#part-stage .badge")).to_have_text("Completed", timeout=LONG_MS)
+
+
+async def test_hostile_text_is_shown_as_text(studio: World, page: Page) -> None:
+    hostile = '<img src=x onerror="window.bad=1"><script>window.bad=1</script>{{7*7}}</textarea>'
+    await page.goto(url(studio))
+    job_id = await studio.submit(hostile, metadata={"<b>": "</dl><script>window.bad=1</script>"}, review=True)
+    row = page.locator(f"[data-job={job_id}]")  # drawn by the script, as it came live
+    await expect(row.locator("[data-f=title]")).to_have_text(hostile)
+    await page.goto(url(studio, f"/films/{job_id}"))
+    await expect(page.get_by_role("heading", level=1)).to_have_text(hostile)
+    await expect(page.locator("#part-stage .badge")).to_have_text("Needs approval", timeout=LONG_MS)
+    await expect(page.locator("#prompt-1")).to_have_value(hostile)
+    await expect(page.locator(".prompt")).to_have_text(hostile)
+    assert await page.evaluate("() => window.bad") is None
+
+
+async def test_the_list_searches_prompts_and_says_how_far_it_looked(studio: World, page: Page) -> None:
+    job_id = await studio.submit("an unmistakable zeppelin", review=True)
+    await page.goto(url(studio))
+    await page.get_by_label("Search films").fill("ZEPPELIN")
+    await page.keyboard.press("Enter")
+    await expect(page.locator(f"[data-job={job_id}]")).to_be_visible()
+    await expect(page.locator("#films > li")).to_have_count(1)
+    await expect(page.locator("main .note")).to_contain_text("1 film found; looked at")
+
+
+async def test_a_webhook_that_nobody_took_is_told_again(studio: World, page: Page) -> None:
+    job_id = await studio.submit("a bottle with a letter", webhookUrl="http://127.0.0.1:9/hook")
+    await page.goto(url(studio, f"/films/{job_id}"))
+    hook = page.locator("#part-webhooks li")
+    await expect(hook).to_contain_text("1 try;", timeout=LONG_MS)
+    await hook.get_by_role("button", name="Tell again").click()
+    await expect(hook).to_contain_text("2 tries;", timeout=LONG_MS)
+    await expect(hook).to_contain_text("job.completed")
