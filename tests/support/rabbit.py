@@ -175,6 +175,7 @@ class RabbitServer:
         """Return how many messages are ready, and how many unacknowledged, by queue, as it is at this moment.
 
         The queues' own state machines are asked: what `rabbitmqctl` shows of a quorum queue is seconds old.
+        Those of live pages, which go with their process, are no quorum queues and not counted.
         """
         number = self._commands + 1
         self._ask(
@@ -182,7 +183,7 @@ class RabbitServer:
             "{ok, {_, R}, _} = ra:local_query(amqqueue:get_pid(Q), fun rabbit_fifo:query_messages_ready/1), "
             "{ok, {_, U}, _} = ra:local_query(amqqueue:get_pid(Q), fun rabbit_fifo:query_messages_checked_out/1), "
             f'io:format("queue<{number}> ~ts ~w ~w~n", [element(4, amqqueue:get_name(Q)), R, U]) '
-            f'end, rabbit_amqqueue:list(<<"{vhost}">>))'
+            f'end, [Q || Q <- rabbit_amqqueue:list(<<"{vhost}">>), amqqueue:get_type(Q) =:= rabbit_quorum_queue])'
         )
         found = (line.split() for line in self._told("queue", number))
         return {name: (int(ready), int(unacknowledged)) for name, ready, unacknowledged in found}
