@@ -338,6 +338,7 @@ class TestStopping:
         calls = [asyncio.create_task(setting.records.get(RECORD_ID)) for _ in range(4)]
         await requests_seen(setting, 2)
         closing = asyncio.create_task(setting.records.close())
+        await asyncio.sleep(0)  # it has begun
         released.set()
         await closing
         ends: list[Any] = await asyncio.gather(*calls, return_exceptions=True)

@@ -32,7 +32,7 @@ async def test_whoami_bases_and_schema_are_as_documented(airtable: AirtableClien
         "Error": "multilineText",
     }
     status = next(column for column in table["fields"] if column["name"] == "Status")
-    assert [choice["name"] for choice in status["options"]["choices"]][-2:] == ["Completed", "Failed"]
+    assert [choice["name"] for choice in status["options"]["choices"]][-3:] == ["Completed", "Failed", "Cancelled"]
     ids = [table["id"], table["primaryFieldId"], *(column["id"] for column in table["fields"])]
     assert all(re.fullmatch(r"(tbl|fld)[A-Za-z0-9]{14}", identifier) for identifier in ids)
 

@@ -14,7 +14,8 @@ from shared.service import Route
 from shared.settings import Settings
 
 
-async def nothing_to_build(_parts: Parts, _stack: AsyncExitStack) -> Sequence[Route]:
+async def nothing_to_build(parts: Parts, _stack: AsyncExitStack) -> Sequence[Route]:
+    assert parts.signer, "as every service but the stitcher needs it"
     raise AssertionError("it must not come this far")
 
 

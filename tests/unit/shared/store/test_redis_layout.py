@@ -29,5 +29,5 @@ def test_scripts_build_no_key_names_and_read_no_clock(script: Script) -> None:
     assert "KEYS" in script.source
 
 
-def test_all_six_scripts_are_found() -> None:
-    assert len({script.sha1 for script in SCRIPTS}) == 6
+def test_all_seven_scripts_are_found() -> None:
+    assert len({script.sha1 for script in SCRIPTS}) == 7
