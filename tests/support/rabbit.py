@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,6 +52,7 @@ class RabbitServer:
         self._config = advanced_config
         self._log = folder / "output.log"
         self._epmd: subprocess.Popen[bytes] | None = None
+        self._epmd_lock = threading.Lock()
         self._node: subprocess.Popen[bytes] | None = None
         self._vhosts: list[str] = []
         self._commands = 0
@@ -240,9 +242,11 @@ class RabbitServer:
     def _start_epmd(self) -> None:
         if self._beside is not None:
             self._beside._start_epmd()
-        elif self._epmd is None:
-            command = f"epmd -port {self._epmd_port} -address 127.0.0.1 & cat >/dev/null; kill $!"
-            self._epmd = subprocess.Popen(["sh", "-c", command], stdin=subprocess.PIPE)
+            return
+        with self._epmd_lock:  # nodes of a cluster are started at the same time
+            if self._epmd is None:
+                command = f"epmd -port {self._epmd_port} -address 127.0.0.1 & cat >/dev/null; kill $!"
+                self._epmd = subprocess.Popen(["sh", "-c", command], stdin=subprocess.PIPE)
 
     def _serves(self) -> bool:
         try:
