@@ -4,7 +4,7 @@ STAMP := .venv/.stamp
 DEV_STAMP := .venv/.stamp-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check unit chaos crash-points bench-stitch lock docs screenshots manifests verify-deploy verify-stack clean
+.PHONY: help demo up test check unit chaos crash-points crash-sample bench-stitch lock docs screenshots manifests verify-deploy verify-stack clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -36,6 +36,10 @@ crash-points: $(DEV_STAMP) ## kill the processes at every await, one after anoth
 
 bench-stitch: $(STAMP) ## films by plain copy, ffmpeg, MoviePy and ours, side by side (minutes); into docs/stitching.md
 	@$(PYTHON_BIN)/python -m benchmarks.stitch --write docs/stitching.md
+
+crash-sample: $(DEV_STAMP) ## every crash point is come by, and a kill at sixteen of them (CRASH_SEED=…)
+	@scripts/install-test-tools
+	@$(PYTHON_BIN)/pytest tests/chaos/crash_sample.py
 
 lock: $(DEV_STAMP) ## resolve the dependencies again (versions and hashes, no addresses)
 	@scripts/lock

@@ -19,6 +19,7 @@ from shared.errors import ArtifactsUnavailable, Refused
 from shared.events import JobStitched, JobStitching
 from shared.film import DiskFull, EngineError, Limits, TimedOut, Wishes
 from shared.film import Film as JoinedFilm
+from shared.job.files import film_key, poster_key
 from shared.job.film import begin_stitch, fail, film_stitched, release_step
 from shared.job.model import Clip, ClipRole, Failure, Film, Job, JobStatus, Stage
 from shared.leases import holding
@@ -49,6 +50,7 @@ class Stitching:
         context, owner = self._context, self._context.new_owner()
         job = await context.store.get(delivery.event.subject)
         if job.status not in (JobStatus.PROCESSING, JobStatus.STITCHING) or job.film is not None:
+            await self._tidy(job)
             return
         begin = partial(begin_stitch, owner=owner, now=context.clock(), policy=context.policy)
         job = await context.store.update(job.id, begin)
@@ -79,6 +81,16 @@ class Stitching:
             await delete_unwanted_film(context, job.id, film.video.key, poster)
             raise
         return await delete_discarded(context, job)
+
+    async def _tidy(self, job: Job) -> None:
+        """Tidy up as `_record` does: whoever had this message before may have died behind the film.
+
+        Safe whenever a film stands or the job is over: files that are wanted are kept.
+        """
+        if job.film is not None:
+            await delete_discarded(self._context, job)
+        elif job.status.is_final:
+            await delete_unwanted_film(self._context, job.id, film_key(job), [poster_key(job)])
 
     async def _make_film(self, job: Job, owner: str) -> Film:
         """Join the clips, and put film and poster into the artifact store, while holding the lease."""

@@ -5,25 +5,20 @@ here for want of a scenario that leads to it. How it works is told in `tests.sup
 `docs/reliability.md`.
 """
 
-import asyncio
-import json
-from collections.abc import Iterator
+import os
 
 import pytest
 
 from shared.bus.protocol import Subscription
 from shared.bus.topology import SUBSCRIPTIONS
-from tests.support.crash.campaign import Campaign
-from tests.support.crash.catalogue import all_points, is_unreached, stale_exceptions
-from tests.support.crash.fleet import Fleet
+from tests.support.crash.campaign import Campaign, Place
+from tests.support.crash.catalogue import SELDOM, all_points, is_unreached, stale_exceptions
 from tests.support.crash.points import Point
-from tests.support.crash.scenarios import SCENARIOS
-from tests.support.crash.world import Surroundings
+from tests.support.crash.stage import conducted
 from tests.support.rabbit import RabbitServer
 from tests.support.redis import RedisServer
-from tests.support.system import FAST_TWINS, Process
 
-WORLDS = 6
+WORLDS = int(os.environ.get("CRASH_WORLDS", "6"))
 POINTS = all_points()
 REACHED = [point for point in POINTS if not is_unreached(point)]
 UNREACHED = [point for point in POINTS if is_unreached(point)]
@@ -38,31 +33,15 @@ def campaign(
     rabbit_server: RabbitServer,
     redis_server: RedisServer,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Campaign]:
+) -> Campaign:
     """All kills of the chosen tests, done."""
-    folder = tmp_path_factory.mktemp("crash")
-    chosen = {name for item in request.session.items if (name := _point_of(item)) is not None}
+    wanted = {name for item in request.session.items if (name := _point_of(item)) is not None}
     rest = [item for item in request.session.items if item.path == request.path and _point_of(item) is None]
-    rabbit_server.start()
-    twins = Process("twins", ["sandbox", "all"], FAST_TWINS, folder)
-    twins.start()
-    try:
-        assert twins.process.stdout is not None
-        addresses = json.loads(twins.process.stdout.readline())
 
-        async def conduct() -> Campaign:
-            async with Fleet(folder) as fleet:
-                around = Surroundings(fleet, rabbit_server, redis_server.url.rpartition("/")[0], addresses)
-                wanted = None if rest else chosen
-                campaign = Campaign(around, folder, SCENARIOS, WORLDS, wanted)
-                await campaign.conduct()
-                return campaign
+    def choice(places: list[Place]) -> list[Place]:
+        return places if rest else [place for place in places if place.point in wanted]
 
-        yield asyncio.run(conduct())
-    finally:
-        twins.kill()
-        assert twins.process.stdout is not None
-        twins.process.stdout.close()
+    return conducted(rabbit_server, redis_server, tmp_path_factory.mktemp("crash"), WORLDS, choice)
 
 
 def _point_of(item: pytest.Item) -> str | None:
@@ -76,8 +55,10 @@ def test_a_kill_at_this_point_loses_nothing_and_pays_for_nothing_twice(campaign:
     """The job ends right although its process dies before it waits for what the point waits for."""
     verdicts = campaign.of_point(point.name)
     led = {place.scenario for place in campaign.places if place.point == point.name}
-    assert led, f"no scenario leads to {point.name} (line {point.line}: {point.waits_for})"
-    assert verdicts, f"nobody came by {point.name} again, as in the rehearsal of {', '.join(sorted(led))}"
+    assert led or point.name in SELDOM, f"no scenario leads to {point.name} (line {point.line}: {point.waits_for})"
+    assert verdicts or point.name in SELDOM, (
+        f"nobody came by {point.name} again, as in the rehearsal of {', '.join(sorted(led))}"
+    )
     for verdict in verdicts:
         assert not verdict.problems, "\n".join([f"killed at {verdict.place}", *verdict.problems])
 

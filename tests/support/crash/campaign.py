@@ -12,9 +12,10 @@
 import asyncio
 import json
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
 from tests.support.crash.entries import RECONCILER
@@ -71,6 +72,10 @@ class Verdict:
     place: Place
     struck: bool = False
     problems: list[str] = field(default_factory=list)
+
+
+Choice = Callable[[list[Place]], list[Place]]
+"""Chooses places of a plan."""
 
 
 def read_places(path: Path, service: str, scenario: str, offset: int) -> list[Place]:
@@ -136,12 +141,16 @@ def grouped(places: Iterable[Place]) -> Iterator[list[Place]]:
             yield [queue.pop() for queue in queues if queue]
 
 
+def _settings(scenario: Scenario) -> list[tuple[str, str]]:
+    return sorted(scenario.env.items())
+
+
 @dataclass
 class Campaign:
     """See the module's docstring.
 
     Attributes:
-        wanted: points to be killed at; None: all.
+        choice: which places of the plan to try.
         places: all that were visited in the rehearsal.
         verdicts: by place.
     """
@@ -150,7 +159,7 @@ class Campaign:
     folder: Path
     scenarios: Sequence[Scenario]
     worlds: int
-    wanted: Collection[str] | None = None
+    choice: "Choice" = list
     places: list[Place] = field(default_factory=list)
     verdicts: dict[Place, Verdict] = field(default_factory=dict)
 
@@ -167,10 +176,8 @@ class Campaign:
                 folder.mkdir()
                 worlds.append(await stack.enter_async_context(World(self.around, number, folder).open()))
             await self._rehearse(worlds)
-            chosen = plan(self.places, self.scenarios)
-            self.verdicts = {
-                place: Verdict(place) for place in chosen if self.wanted is None or place.point in self.wanted
-            }
+            chosen = self.choice(plan(self.places, self.scenarios))
+            self.verdicts = {place: Verdict(place) for place in chosen}
             again: list[list[Place]] = []
             await self._all(worlds, list(grouped(self.verdicts)), again)
             for _ in range(ALONE_TRIES):
@@ -190,28 +197,35 @@ class Campaign:
 
     def _other_places(self, chosen: Sequence[Place]) -> list[Place]:
         """Return another place of each point at which no kill took place; it was come by in the rehearsal by chance."""
-        points = {place.point for place in chosen if self.wanted is None or place.point in self.wanted}
-        missed = points - {place.point for place, verdict in self.verdicts.items() if verdict.struck}
+        missed = {place.point for place in chosen} - {
+            place.point for place, verdict in self.verdicts.items() if verdict.struck
+        }
         untried = (place for place in self.places if place not in self.verdicts and matters(place))
         return list({place.point: place for place in untried if place.point in missed}.values())
 
     async def _rehearse(self, worlds: Sequence[World]) -> None:
-        left = list(self.scenarios)
+        # Other settings mean other processes: what has some of its own is done in one world.
+        usual = [[scenario] for scenario in self.scenarios if not scenario.env]
+        special = groupby(sorted((each for each in self.scenarios if each.env), key=_settings), key=_settings)
+        left = [*usual, *(list(group) for _, group in special)]
         found: dict[str, list[Place]] = {}
         problems: list[str] = []
 
+        async def rehearse(world: World, scenario: Scenario) -> None:
+            offsets = {s: world.places(s).stat().st_size if world.places(s).exists() else 0 for s in SERVICES}
+            run = Run(world, scenario)
+            await run.go(record=True)
+            problems.extend(run.problems)
+            found[scenario.name] = [
+                place
+                for service in SERVICES
+                for place in read_places(world.places(service), service, scenario.name, offsets[service])
+            ]
+
         async def work(world: World) -> None:
             while left:
-                scenario = left.pop(0)
-                offsets = {s: world.places(s).stat().st_size if world.places(s).exists() else 0 for s in SERVICES}
-                run = Run(world, scenario)
-                await run.go(record=True)
-                problems.extend(run.problems)
-                found[scenario.name] = [
-                    place
-                    for service in SERVICES
-                    for place in read_places(world.places(service), service, scenario.name, offsets[service])
-                ]
+                for scenario in left.pop(0):
+                    await rehearse(world, scenario)
 
         await asyncio.gather(*(work(world) for world in worlds))
         assert not problems, "\n".join(problems)
@@ -220,7 +234,7 @@ class Campaign:
     async def _all(self, worlds: Sequence[World], groups: list[list[Place]], again: list[list[Place]]) -> None:
         by_name = {scenario.name: scenario for scenario in self.scenarios}
         # Worlds are dressed anew for other settings: jobs of one kind follow one another.
-        left = sorted(groups, key=lambda group: sorted(by_name[group[0].scenario].env.items()), reverse=True)
+        left = sorted(groups, key=lambda group: _settings(by_name[group[0].scenario]), reverse=True)
 
         async def work(world: World) -> None:
             while left:

@@ -20,6 +20,10 @@ LOOKS_AGAIN = "what one look at the table did not finish the next one does; test
 METRICS_ONLY = "looks, for the metrics, and nothing depends on it"
 PASSES_ON = "passes every call on: the points are those of the provider behind it"
 STOPPED_MIDWAY = "not what is run here; tests/integration/artifacts stops its uploads midway in every way"
+A_FORM = (
+    "a page reads, or hands a form on to the steps of the API, which have their points; in front of them nothing has "
+    "happened, and the form has an idempotency key where repeating it matters"
+)
 TOOL = "for operators and the command line; no step uses it"
 
 OUTSIDE: dict[str, str] = {
@@ -28,7 +32,11 @@ OUTSIDE: dict[str, str] = {
     "services.gateway.airtable_watch": LOOKS_AGAIN,
     "services.gateway.bootstrap": START_AND_END,
     "services.gateway.live": ONLOOKER,
+    "services.gateway.making": "a dry run spends and stores nothing",
+    "services.gateway.pages": A_FORM,
+    "services.gateway.routes_airtable": LOOKS_AGAIN,
     "services.gateway.routes_events": ONLOOKER,
+    "services.gateway.routes_usage": "a read over HTTP: it changes nothing, and whoever reads asks again",
     "services.gateway.sse": ONLOOKER,
     "services.generator.__main__": START_AND_END,
     "services.generator.account": METRICS_ONLY,
@@ -76,19 +84,43 @@ EIGHT_DEATHS = (
 )
 OTHERS_FILE = "only looks, while somebody else's file in the record has no id yet"
 
+DRY_RUN = "a dry run spends and stores nothing"
+A_NAME = "looks a name up, which changes nothing: dying there is dying in front of `Addresses.problems.judge`"
+TWO_AT_ONCE = "two requests with the same key within the same instant; tests/integration/gateway/test_repeating.py"
+TWO_GENERATORS = (
+    "a generator that froze with a clip finds that another one has brought it home and that it was thrown away since; "
+    "one generator runs here"
+)
+
 UNREACHED: dict[str, str] = {
+    "gateway.accepting:Accepting._make:4": TWO_AT_ONCE,
+    "gateway.addresses:Addresses.close": START_AND_END,
+    "gateway.addresses:Addresses.warnings": DRY_RUN,
+    "gateway.addresses:Addresses._judge": A_NAME,
+    "gateway.addresses:Addresses._look": DRY_RUN,
+    "gateway.budgets:Budgets.check_left": DRY_RUN,
+    "gateway.routes_batch:_answer:0": DRY_RUN,
+    "gateway.routes_jobs:create_job:0": DRY_RUN,
     "gateway.middleware:BodyGuard.__call__:2": REFUSED,
     "gateway.middleware:BodyGuard.__call__:3": REFUSED,
     "gateway.middleware:_discard": REFUSED,
+    "gateway.middleware:AnswerHeaders.__call__:0": START_AND_END,
     "gateway.middleware:HttpMetrics.__call__:0": START_AND_END,
+    "gateway.middleware:HttpMetrics.__call__:1": READ,
     "gateway.routes_health:ready": READ,
     "gateway.routes_jobs:get_job": READ,
+    "gateway.routes_media:media:1": "only where the artifact store has an address of its own; a read",
     "gateway.routes_jobs:list_jobs": READ,
     "gateway.middleware:_replay": "no route reads on behind the end of its body",
+    "generator.bringing_home:BringingHome._bring_home:4": TWO_GENERATORS,
+    "shared.airtable.client:AirtableRecords.on_webhooks": LOOKS_AGAIN,
+    "shared.airtable.client:AirtableRecords.select": LOOKS_AGAIN,
+    "shared.airtable_connection:_wait": ALL_OR_NOTHING,
+    "shared.tidying:delete_unwanted_clip": TWO_GENERATORS,
+    "uploader.webhook_sender:WebhookSender.__aexit__": START_AND_END,
     "generator.ordering:Ordering._keep:2": "after half a minute without the store; the same write as `_keep:0`",
     "generator.provider.kie:KieProvider.alive": TOOL,
     "generator.provider.kie:KieProvider.credits": TOOL,
-    "uploader.mirroring:Mirroring._write_all:2": BY_CHANCE + ": a status comes just when the record is given back",
     "shared.airtable.client:AirtableRecords._call:2": "Airtable's penalty of 30 s begins: only who waits is written",
     "shared.airtable.client:AirtableRecords.close": START_AND_END,
     "shared.airtable.client:AirtableRecords.probe": TOOL,
@@ -108,6 +140,11 @@ UNREACHED: dict[str, str] = {
     "shared.service:attach": START_AND_END,
 }
 """Points, functions or classes that no job comes by; a test sees to it that this stays so."""
+
+SELDOM: dict[str, str] = {
+    "uploader.mirroring:Mirroring._write_all:2": BY_CHANCE + ": a status comes just when the record is given back",
+}
+"""Points that a rehearsal may miss, with what has to happen for them."""
 
 
 def _named(table: dict[str, str], name: str, separators: str) -> bool:

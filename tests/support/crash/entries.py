@@ -7,7 +7,7 @@ from tests.support.crash import hook
 
 RECONCILER = "reconciler"
 
-_IDS = re.compile(r"(?<=/)(job_|rec)\w+")
+_IDS = re.compile(r"(?<=/)(job_|rec)[\w-]+")
 
 
 def entry_of_request(method: str, path: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.support.crash.hook import HASH_BYTES, NOTHING
+from tests.support.crash.hook import HASH_BYTES, NOTHING, ORDERS_BYTES, point_hash
 from tests.support.crash.points import ROOT
 from tests.support.system import clean_environment
 
@@ -21,11 +21,11 @@ END_TIMEOUT_S = 20.0
 
 
 class Orders:
-    """A file that tells a process where to die, and in which it leaves word that it did."""
+    """A file that tells a process where to die or to freeze, and in which it leaves word that it did."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.write_bytes(2 * NOTHING)
+        path.write_bytes(bytes(ORDERS_BYTES))
 
     def die_at(self, place: bytes) -> None:
         """Have whoever watches the file die at a place (`NOTHING`: nowhere)."""
@@ -34,10 +34,21 @@ class Orders:
 
     def took_effect(self) -> bytes:
         """Return where somebody has died since this was asked last, or `NOTHING`; from now on, nobody dies any more."""
-        place = self.path.read_bytes()[HASH_BYTES:]
+        place = self.path.read_bytes()[HASH_BYTES : 2 * HASH_BYTES]
         with self.path.open("r+b") as file:
             file.write(2 * NOTHING)
         return place
+
+    def freeze_at(self, point: str | None) -> None:
+        """Have whoever watches the file freeze at a point, whatever led there, once (None: nowhere)."""
+        with self.path.open("r+b") as file:
+            file.seek(2 * HASH_BYTES)
+            file.write(NOTHING if point is None else point_hash(point))
+
+    @property
+    def froze(self) -> bool:
+        """Whether nobody is still to freeze."""
+        return self.path.read_bytes()[2 * HASH_BYTES :] == NOTHING
 
 
 @dataclass

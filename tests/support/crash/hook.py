@@ -28,11 +28,17 @@ from tests.support.crash.points import MARK_AWAIT, MARK_FOR, MARK_WITH, Point, i
 
 HASH_BYTES = 8
 NOTHING = bytes(HASH_BYTES)
+ORDERS_BYTES = 3 * HASH_BYTES
 
 
 def place_hash(entry: str, chain: Sequence[str]) -> bytes:
     """Return what names a place in a control file; never `NOTHING`."""
     return blake2b("|".join([entry, *chain]).encode(), digest_size=HASH_BYTES).digest()
+
+
+def point_hash(name: str) -> bytes:
+    """Return what names a point in a control file, whatever led to it."""
+    return place_hash("", (name,))
 
 
 @dataclass(slots=True)
@@ -58,7 +64,8 @@ class Control:
     """What this process was told, through files shared with the test.
 
     Attributes:
-        orders: the place to die at, as `place_hash` or `NOTHING`, and behind it the place where somebody died.
+        orders: the place to die at, as `place_hash` or `NOTHING`; behind it the place where somebody died; behind
+            that the point (`point_hash`) at which to freeze once.
         record: file to note visited places in, if any.
         seen: places that are noted already.
     """
@@ -74,7 +81,7 @@ CONTROL = Control()
 def obey(orders: Path, record: Path | None) -> None:
     """Watch the file `orders` (of `fleet.Orders`) from now on, and note places in `record`."""
     with orders.open("r+b") as file:
-        CONTROL.orders = mmap.mmap(file.fileno(), 2 * HASH_BYTES)
+        CONTROL.orders = mmap.mmap(file.fileno(), ORDERS_BYTES)
     CONTROL.record = os.open(record, os.O_WRONLY | os.O_APPEND | os.O_CREAT) if record is not None else None
     CONTROL.seen.clear()
 
@@ -86,14 +93,18 @@ def enter(entry: str) -> None:
 
 
 def visit(name: str) -> None:
-    """Be at a point; die here if told to."""
+    """Be at a point; die or freeze here if told to."""
     trail = TRAIL.get()
     if trail is None or CONTROL.orders is None:
         return
     here = place_hash(trail.entry, (*CHAIN.get(), name))
     if CONTROL.orders[:HASH_BYTES] == here:
-        CONTROL.orders[HASH_BYTES:] = here
+        CONTROL.orders[HASH_BYTES : 2 * HASH_BYTES] = here
         os.kill(os.getpid(), signal.SIGKILL)
+    freeze_at = CONTROL.orders[2 * HASH_BYTES :]
+    if freeze_at != NOTHING and freeze_at == point_hash(name):
+        CONTROL.orders[2 * HASH_BYTES :] = NOTHING
+        os.kill(os.getpid(), signal.SIGSTOP)
     if trail.moved:
         trail.moved, trail.state = False, here
     if CONTROL.record is not None and here not in CONTROL.seen:

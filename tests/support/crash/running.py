@@ -1,7 +1,6 @@
 """One job in one world: from the request to its end, what kills it on the way, and what is looked at afterwards."""
 
 import asyncio
-import os
 import shutil
 import signal
 import time
@@ -10,40 +9,20 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from shared.bus.topology import SUBSCRIPTIONS
-from shared.job.mirror import NAMES, is_settled
-from shared.job.model import ClipStatus, Job, JobStatus
+from shared.job.mirror import is_settled
+from shared.job.model import ClipStatus, Job
 from tests.support.crash.hook import NOTHING
+from tests.support.crash.looking import EARLIER, Ending, Look
+from tests.support.crash.partner import CLIP
 from tests.support.crash.world import LOOK_EVERY_S, PATIENCE_S, Death, World
 from tests.support.system import SERVICES
 
-WORDS = tuple(dict.fromkeys(NAMES.values()))
-"""The record's statuses in their order; `Failed` may follow any."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
-    """How a scenario ends, killed or not.
-
-    Attributes:
-        status: the job's; None if the job is purged in the end.
-        code: of its failure.
-        orders: how many orders the provider takes, by clip.
-        attached: how many attachments the record ever gets.
-        word: the record's last status, or None if it cannot be written any more.
-        dead: dead letters that are left; one that was written just before a kill may be there twice.
-    """
-
-    status: JobStatus | None = JobStatus.COMPLETED
-    code: str | None = None
-    orders: tuple[int, ...] = (1,)
-    attached: int = 1
-    word: str | None = "Completed"
-    dead: int = 0
-
-
 LONG_S = 20.0
+IMPATIENT = {"JOB_TIMEOUT": "4000"}
+"""Settings for jobs that end by their deadline; the same for all, for other settings mean other processes."""
 
 Script = Callable[["Run"], Coroutine[Any, Any, None]]
 
@@ -54,8 +33,12 @@ class Scenario:
 
     Attributes:
         name: for people.
-        clips: for each clip, faults of the provider (`sandbox.faults`), or "".
+        clips: for each clip that is ordered, faults of the provider (`sandbox.faults`), or "".
+        sources: clips behind them that are existing files: `url` or `artifact`.
+        more: further members of the full form; `{partner}` and `{mark}` in text are filled in.
         route: where it is posted.
+        keyed: whether the request has an `Idempotency-Key`.
+        refused: HTTP statuses with which the request may be refused before it is taken.
         record: whether a record waits for the film.
         airtable: faults of Airtable on the record, from before the request on.
         env: settings; `<service>.NAME` is for one service alone, `{folder}` the
@@ -64,13 +47,18 @@ class Scenario:
         meanwhile: done beside, once the job is accepted.
         arms_itself: `meanwhile` kills processes, too, and calls `Run.arm` when it is done with that.
         order_may_be_cut_off: an order may end half-way although nobody dies: its owner can renew its lease no more.
+        goes_back: a person sends the job back to `generating`.
         only: the scenario is for places with this in their chain, which it takes from all others.
         ends: how it ends.
     """
 
     name: str
     clips: tuple[str, ...] = ("",)
-    route: Literal["generate-video", "process-record", "jobs"] = "jobs"
+    sources: tuple[Literal["url", "artifact"], ...] = ()
+    more: Mapping[str, Any] = field(default_factory=dict)
+    route: Literal["generate-video", "process-record", "jobs", "jobs:batch"] = "jobs"
+    keyed: bool = False
+    refused: tuple[int, ...] = ()
     record: bool = True
     airtable: tuple[Mapping[str, Any], ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
@@ -78,8 +66,9 @@ class Scenario:
     meanwhile: Script | None = None
     arms_itself: bool = False
     order_may_be_cut_off: bool = False
+    goes_back: bool = False
     only: str = ""
-    ends: Ending = Ending()
+    ends: Ending = field(default_factory=Ending)
 
 
 ANYBODY = "anybody"
@@ -116,7 +105,8 @@ class Run:
             f"clip {number} [twin:{','.join(filter(None, (f'run={mark}{number}', faults)))}]"
             for number, faults in enumerate(scenario.clips, start=1)
         ]
-        self._unsent: set[int] = set()
+        self.mark = mark
+        self.unsent: set[int] = set()
 
     async def go(self, *, record: bool = False) -> None:
         """Do it all; what went wrong is in `problems` then."""
@@ -126,13 +116,17 @@ class Run:
         try:
             await world.dress(self.scenario.env, record=record)
             await self._prepare()
-            self.job_id = (await world.post(f"/api/{self.scenario.route}", self._body())).id
+            path, key = f"/api/{self.scenario.route}", self.key if self.scenario.keyed else None
+            self.job_id = (await world.post(path, self._body(), key=key, refused=self.scenario.refused)).id
             beside = asyncio.create_task(script(self)) if script is not None else None
             await self.until(self._over, "the job ends")
             if beside is not None:
                 await beside
+                await self.until(self._over, "the job ends after what was done to it")
             await self.until(self._quiet, "all messages are handled")
-            await self._look()
+            await self._over()  # the last of the messages may have changed the job
+            self.problems += await Look(self).problems()
+            await self._tidy()
         except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to this run's report
             self.problems.append(f"{type(error).__name__}: {error}")
         finally:
@@ -172,6 +166,20 @@ class Run:
         return found[0]
 
     @property
+    def key(self) -> str:
+        """The request's `Idempotency-Key`."""
+        return f"key-{self.mark}"
+
+    @property
+    def hook(self) -> str:
+        """The path at which the user's system takes the job's webhooks."""
+        return urlsplit(str(self._filled(self.scenario.more.get("webhookUrl", "")))).path
+
+    async def ask(self, what: str, *, key: str | None = None) -> None:
+        """Do something to the job, as a person does."""
+        await self.world.ask(f"/api/job/{self.job_id}/{what}", key=key)
+
+    @property
     def artifacts(self) -> Path:
         """The job's folder in the artifact store."""
         return self.world.artifacts / "jobs" / self.job_id
@@ -184,6 +192,10 @@ class Run:
             fields = {f"Prompt {number}": prompt for number, prompt in enumerate(self.prompts, start=1)}
             seed = [{"id": self.record_id, "fields": fields if scenario.route == "process-record" else {}}]
             await world.around.airtable.post("seed", {"records": seed})
+        if "artifact" in scenario.sources:
+            there = world.artifacts / EARLIER
+            there.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(world.around.partner.folder / CLIP, there)
         for fault in scenario.airtable:
             await world.around.airtable.fault(**{**fault, "match": self.record_id})
         if scenario.before is not None:
@@ -191,15 +203,26 @@ class Run:
         if not scenario.arms_itself:
             self.arm()
 
-    def _body(self) -> dict[str, Any]:
+    def _body(self) -> object:
         record = {"recordId": self.record_id} if self.scenario.record else {}
         match self.scenario.route:
             case "process-record":
                 return record
             case "generate-video":
                 return {"prompt1": self.prompts[0], "prompt2": self.prompts[1], **record}
-            case "jobs":
-                return {"clips": [{"prompt": prompt} for prompt in self.prompts], **record}
+            case _:
+                sources = {"url": f"{self.world.around.partner.url}/{CLIP}", "artifact": EARLIER}
+                clips = [
+                    *({"prompt": prompt} for prompt in self.prompts),
+                    *({kind: sources[kind]} for kind in self.scenario.sources),
+                ]
+                job = {"clips": clips, **record, **self._filled(dict(self.scenario.more))}
+                return [job] if self.scenario.route == "jobs:batch" else job
+
+    def _filled(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return value.replace("{partner}", self.world.around.partner.url).replace("{mark}", self.mark)
+        return {name: self._filled(each) for name, each in value.items()} if isinstance(value, dict) else value
 
     async def _note(self, death: Death) -> None:
         if death.place != NOTHING:
@@ -213,7 +236,7 @@ class Run:
             self.arm(death.service)
         job = await self.world.job(self.job_id)
         if job is not None and death.service == "generator":
-            self._unsent |= {clip.number for clip in job.clips if clip.status is ClipStatus.SUBMITTING}
+            self.unsent |= {clip.number for clip in job.clips if clip.status is ClipStatus.SUBMITTING}
 
     async def _over(self) -> bool:
         job = await self.world.job(self.job_id)
@@ -229,88 +252,12 @@ class Run:
                 return False
         return self.world.all_run
 
-    async def _look(self) -> None:
-        """Look at everything that the job may have left anywhere."""
-        world, ends, job = self.world, self.scenario.ends, self.job
-        orders = await self._orders()
-        if job is not None and self.scenario.order_may_be_cut_off:
-            self._unsent |= {clip.number for clip in job.clips if clip.artifact is None}
-        lost = {number for number in self._unsent if orders[number - 1] == 0}
-        if job is not None and lost:
-            ends = Ending(status=JobStatus.FAILED, code="ambiguous", orders=ends.orders, attached=0, word="Failed")
-        wanted = [0 if number in lost else count for number, count in enumerate(ends.orders, start=1)]
-        self._same("orders that the provider took, by clip", orders, wanted)
-        self._same("status", job.status if job is not None else None, ends.status)
-        code = job.failure.code if job is not None and job.failure is not None else None
-        self._same("code of the failure", code, ends.code)
-        await self._look_at_files(job)
-        if self.scenario.record:
-            await self._look_at_record(ends)
-        dead = sum(count for queue, count in (await world.messages()).items() if queue.endswith(".dead"))
-        if not ends.dead <= dead <= ends.dead * (1 + len(self.kills)):
-            self.problems.append(f"dead letters: {dead} instead of {ends.dead}")
-        await self._tidy(dead)
-
-    async def _orders(self) -> list[int]:
-        counts = (await self.world.around.kie.get("orders/count"))["by_prompt"]
-        return [counts.get(prompt, 0) for prompt in self.prompts]
-
-    async def _look_at_files(self, job: Job | None) -> None:
-        named = set() if job is None else {clip.artifact.key for clip in job.clips if clip.artifact is not None}
-        if job is not None and job.status is JobStatus.COMPLETED:
-            self._same("clips at home", len(named), len(job.clips))
-        if job is not None and job.film is not None:
-            named |= {f"jobs/{job.id}/film.mp4", f"jobs/{job.id}/poster.jpg"}
-        root = self.world.artifacts
-        await self._sweep(root)
-        kept = {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
-        self._same("files in the artifact store", kept, named)
-        await self.until(self._work_is_gone, "the work folders of processes that died are removed")
-
-    async def _sweep(self, root: Path) -> None:
-        """Let what was left half-written grow old, and see it removed after a restart."""
-        left = [path for path in root.rglob(".*") if path.is_file()]
-        if not left:
-            return
-        for path in left:
-            os.utime(path, (0, 0))
-        # Whoever reconciles sweeps when it begins to; with the lock's end, that is the first to be there again.
-        for service in SERVICES:
-            self.world.signal(service, signal.SIGKILL)
-        await self.world.forget()
-
-        async def gone() -> bool:
-            return not any(path.exists() for path in left)
-
-        await self.until(gone, "what was left half-written in the artifact store is removed")
-
-    async def _work_is_gone(self) -> bool:
-        found = list((self.world.data / "work").rglob("*"))
-        alive = self.world.pids
-        return all(path.name.split("-")[1:2] and int(path.name.split("-")[1]) in alive for path in found)
-
-    async def _tidy(self, dead: int) -> None:
+    async def _tidy(self) -> None:
         """Remove what the next job of this world must not find."""
         shutil.rmtree(self.world.artifacts / "jobs", ignore_errors=True)
-        if dead:
+        if await self.world.messages():
             for subscription in SUBSCRIPTIONS:
                 await self.world.bus.drop_dead(subscription.queue)
-
-    async def _look_at_record(self, ends: Ending) -> None:
-        record = await self.world.around.airtable.get(f"records/{self.record_id}")
-        # What Airtable could not fetch (the gateway died while it served the film) never stood in the record.
-        arrived = [attachment for attachment in record["attachments"] if attachment["state"] == "ok"]
-        self._same("attachments ever", len(arrived), ends.attached)
-        written = [change["value"] for change in record["writes"] if change["field"] == "Status"]
-        order = [WORDS.index(word) for word in written]
-        if order != sorted(order):
-            self.problems.append(f"the record's Status went back: {written}")
-        if ends.word is not None:
-            self._same("the record's last Status", written[-1] if written else None, ends.word)
-
-    def _same(self, what: str, found: object, wanted: object) -> None:
-        if found != wanted:
-            self.problems.append(f"{what}: {found!r} instead of {wanted!r}")
 
     async def _ask_for_stacks(self) -> None:
         """Have the services tell what they wait for if the run takes long; read only if it goes wrong."""

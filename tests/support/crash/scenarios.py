@@ -15,7 +15,9 @@ from shared.job.model import ClipStatus, Job, JobStatus
 from shared.models.marks import DOWN, PAUSE
 from shared.settings import DEFAULT_MODELS
 from tests.support.crash.hook import place_hash
-from tests.support.crash.running import Ending, Run, Scenario
+from tests.support.crash.looking import Ending
+from tests.support.crash.people import PEOPLE
+from tests.support.crash.running import IMPATIENT, Run, Scenario
 
 SLOW = {"times": 1}
 FAILED = partial(Ending, status=JobStatus.FAILED, attached=0, word="Failed")
@@ -191,7 +193,7 @@ async def _let_it_kill_twice_more(run: Run) -> None:
 HAPPY = Scenario(name="two clips", clips=("", ""), route="generate-video", ends=Ending(orders=(1, 1)))
 
 SCENARIOS: tuple[Scenario, ...] = (
-    Scenario(name="an order", env={"JOB_TIMEOUT": "4000"}, only="generator.ordering:Ordering._order:"),
+    Scenario(name="an order", env=IMPATIENT, only="generator.ordering:Ordering._order:"),
     HAPPY,
     Scenario(name="from the record", route="process-record"),
     Scenario(name="no record", record=False),
@@ -204,7 +206,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
         name="answer and callback are lost",
         clips=("create=drop_after,callback=lost",),
-        env={"JOB_TIMEOUT": "2500"},
+        env=IMPATIENT,
         ends=FAILED(code="ambiguous"),
     ),
     Scenario(name="order takes long", clips=("create=latency:1000",)),
@@ -220,7 +222,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario(name="look is cut off once", clips=("info=drop_before*1",)),
     Scenario(name="look is cut off twice", clips=("info=drop_before*2",)),
     Scenario(name="no callback, and not done yet", clips=("callback=lost,task=slow:1200",)),
-    Scenario(name="task is stuck", clips=("task=stuck",), env={"JOB_TIMEOUT": "2500"}, ends=FAILED(code="timeout")),
+    Scenario(name="task is stuck", clips=("task=stuck",), env=IMPATIENT, ends=FAILED(code="timeout")),
     Scenario(name="looks are limited", clips=("", ""), env={"PROVIDER_LOOKS_PER_S": "1"}, ends=Ending(orders=(1, 1))),
     Scenario(name="link has expired", clips=("file=link_only",)),
     Scenario(name="download ends too early", clips=("file=truncated*1",)),
@@ -287,4 +289,5 @@ SCENARIOS: tuple[Scenario, ...] = (
         meanwhile=_kill_behind_the_upload,
     ),
     Scenario(name="job is purged", env={"JOB_TTL": "1"}, ends=Ending(status=None)),
+    *PEOPLE,
 )

@@ -6,7 +6,7 @@ The partners' twins are shared by all worlds; jobs do not meet there. A world do
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,7 @@ from shared.store.jobs import JobStore
 from shared.store.redis import RedisBackend
 from tests.chaos.harness.toxics import ToxicProxy
 from tests.support.crash.fleet import Fleet, Orders, Running
+from tests.support.crash.partner import Partner
 from tests.support.ports import free_port
 from tests.support.rabbit import RabbitServer
 from tests.support.system import SERVICES
@@ -37,15 +38,18 @@ QUICK = {
     "AIRTABLE_REQUESTS_PER_S": "10000",
     "POLL_AFTER_MS": "1000",
     "NUDGE_AFTER_MS": "300",
-    "RECONCILE_EVERY_MS": "150",
+    "RECONCILE_EVERY_MS": "300",
     "LEASE_MS": "900",
     "JOB_TIMEOUT": "30000",
     "DRAIN_S": "0",
     "FETCH_ALLOWED_HOSTS": "127.0.0.1",
     "LOG_FORMAT": "json",
     "METRICS_PORT": "0",
+    "RATE_LIMIT_PER_MINUTE": "100000",
+    "MAX_UNFINISHED_JOBS": "1000",
+    "MAX_CLIPS_PER_DAY": "100000",
 }
-"""Settings that let a world recover within a second or two."""
+"""Settings that let a world recover within a second or two, and limits that are counted and never met."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +59,14 @@ class Surroundings:
     Attributes:
         redis_url: without a database.
         twins: as the twins' process prints it.
+        partner: the user's own server.
     """
 
     fleet: Fleet
     rabbit: RabbitServer
     redis_url: str
     twins: Mapping[str, Any]
+    partner: Partner
     rabbit_turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
@@ -72,6 +78,10 @@ class Surroundings:
     def airtable(self) -> TwinControl:
         """The Airtable twin's control plane."""
         return TwinControl(str(self.twins["airtable_url"]))
+
+
+def _with_key(key: str | None) -> dict[str, str]:
+    return {} if key is None else {"Idempotency-Key": key}
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +174,10 @@ class World:
         return {process.pid for process in self._processes.values() if not process.ended.done()}
 
     async def forget(self) -> None:
-        """Forget all jobs and what was marked."""
+        """Forget all jobs and what was marked, and where somebody was to freeze."""
         await self._redis.flushdb()
+        for orders in self._orders.values():
+            orders.freeze_at(None)
 
     async def dress(self, env: Mapping[str, str], *, record: bool = False) -> None:
         """Have the services run with these settings beside the usual ones; `record`: note what places they visit."""
@@ -193,6 +205,14 @@ class World:
         """Have the service's process die at a place (`NOTHING`: nowhere)."""
         self._orders[service].die_at(place)
 
+    def freeze_at(self, service: str, point: str) -> None:
+        """Have the service's process freeze when it next comes to a point."""
+        self._orders[service].freeze_at(point)
+
+    def froze(self, service: str) -> bool:
+        """Whether the service's process has come to where it was to freeze."""
+        return self._orders[service].froze
+
     def signal(self, service: str, number: signal.Signals) -> None:
         """Send a service a signal; it is started again when it ends."""
         self._processes[service].signal(number)
@@ -203,20 +223,41 @@ class World:
             return await self.store.get(job_id)
         return None
 
-    async def post(self, path: str, body: Mapping[str, Any]) -> Job:
+    async def post(self, path: str, body: object, *, key: str | None = None, refused: Collection[int] = ()) -> Job:
         """Post the world's only job as a careful client does.
 
-        A request whose answer was lost is looked up before it is sent again.
+        A request whose answer was lost is sent again with the same key, or without one looked up before. One that is
+        `refused` with these statuses is sent again, too.
         """
         deadline = time.monotonic() + PATIENCE_S
         while True:
+            answer: httpx.Response | None = None
             with suppress(httpx.TransportError):
-                answer = await self.http.post(path, json=body)
-                assert answer.status_code in (202, 503), answer.text
+                answer = await self.http.post(path, json=body, headers=_with_key(key))
+                assert answer.status_code in (200, 202, 503, *refused), answer.text
             jobs, _ = await self.store.page(limit=2)
-            if jobs:
+            if jobs and (key is None or (answer is not None and answer.status_code in (200, 202))):
                 return jobs[0]
             assert time.monotonic() < deadline, f"the gateway does not take the job\n{self.tail('gateway')}"
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def ask(self, path: str, body: object = None, *, key: str | None = None) -> Any:
+        """Post what a person asks of the job until it is answered; return the answer's `data`.
+
+        A repetition may be refused: the first request was carried out, and its answer lost.
+        """
+        deadline = time.monotonic() + PATIENCE_S
+        repeated = False
+        while True:
+            with suppress(httpx.TransportError):
+                answer = await self.http.post(path, json=body, headers=_with_key(key))
+                if answer.is_success:
+                    return answer.json()["data"]
+                if answer.status_code == httpx.codes.CONFLICT and repeated:
+                    return None
+                assert answer.status_code == httpx.codes.SERVICE_UNAVAILABLE, f"{path}: {answer.text}"
+            assert time.monotonic() < deadline, f"{path} is not answered\n{self.tail('gateway')}"
+            repeated = True
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def messages(self) -> dict[str, int]:
