@@ -15,14 +15,19 @@ class FileSink:
 
     async def __aenter__(self) -> Self:
         """Create (or empty) the file."""
-        self._file = await asyncio.to_thread(self.path.open, "wb")
+        opening = asyncio.ensure_future(asyncio.to_thread(self.path.open, "wb"))
+        try:
+            self._file = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            (await opening).close()  # the thread cannot be called back, and nobody else would close it
+            raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the file."""
-        await asyncio.to_thread(self._file.close)
+        """Close the file; every write was flushed, so that there is nothing to wait for."""
+        self._file.close()
 
     async def write(self, data: bytes) -> None:
         """Append bytes. They can be read from the file at once: it is checked while it is still open."""
