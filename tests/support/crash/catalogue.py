@@ -56,6 +56,7 @@ OUTSIDE: dict[str, str] = {
     "shared.bus.listening": ONLOOKER,
     "shared.bus.memory": EMBEDDED,
     "shared.bus.rabbit": START_AND_END,
+    "shared.bus.rabbit_attachment": START_AND_END,
     "shared.bus.rabbit_channel": ALL_OR_NOTHING,
     "shared.bus.rabbit_consumer": START_AND_END,
     "shared.bus.rabbit_letters": TOOL,
