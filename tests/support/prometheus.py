@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import httpx
 import yaml
 
 from tests.support.ports import free_port
+from tests.support.waiting import until_serves
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy" / "prometheus"
@@ -57,11 +57,7 @@ class PrometheusServer:
                 stdout=log,
                 stderr=log,
             )
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while not self._answers():
-            assert self._process.poll() is None, (self._folder / "prometheus.log").read_text()
-            assert time.monotonic() < deadline, "prometheus does not answer"
-            time.sleep(0.1)
+        until_serves("prometheus", self._process, self._answers, self._folder / "prometheus.log", START_TIMEOUT_S)
 
     def stop(self) -> None:
         """End it; nothing happens if it does not run."""

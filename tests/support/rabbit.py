@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.support.ports import free_port
+from tests.support.waiting import until_serves
 
 START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 30.0
@@ -76,11 +77,7 @@ class RabbitServer:
             self._node = subprocess.Popen(
                 [program], env=self._environment(), stdin=subprocess.PIPE, stdout=log, stderr=log
             )
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while not self._serves():
-            assert self._node.poll() is None, f"rabbitmq-server ended: {self._log.read_text(errors='replace')[-3000:]}"
-            assert time.monotonic() < deadline, "rabbitmq-server does not answer"
-            time.sleep(0.05)
+        until_serves("rabbitmq-server", self._node, self._serves, self._log, START_TIMEOUT_S)
 
     def stop(self) -> None:
         """End it in order."""

@@ -4,10 +4,10 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from pathlib import Path
 
 from tests.support.ports import free_port
+from tests.support.waiting import until_serves
 
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 10.0
@@ -47,11 +47,7 @@ class RedisServer:
                 stdout=log,
                 stderr=log,
             )
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while not self._answers():
-            assert self._process.poll() is None, f"redis-server ended: {(self._folder / 'redis.log').read_text()}"
-            assert time.monotonic() < deadline, "redis-server does not answer"
-            time.sleep(0.02)
+        until_serves("redis-server", self._process, self._answers, self._folder / "redis.log", START_TIMEOUT_S)
 
     def stop(self) -> None:
         """End it in order; nothing happens if it does not run."""

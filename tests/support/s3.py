@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ from starlette.routing import Route
 from shared.artifacts.s3 import S3Artifacts
 from shared.artifacts.s3_access import S3Access
 from tests.support.ports import free_port
+from tests.support.waiting import until_serves
 
 START_TIMEOUT_S = 60.0
 ACCESS_KEY = "AKIATESTTESTTESTTEST"
@@ -44,11 +44,7 @@ class S3Server:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)], stdout=log, stderr=log
             )
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while not self._answers():
-            assert self._process.poll() is None, f"the S3 server ended: {self._log.read_text()}"
-            assert time.monotonic() < deadline, "the S3 server does not answer"
-            time.sleep(0.1)
+        until_serves("the S3 server", self._process, self._answers, self._log, START_TIMEOUT_S)
 
     def stop(self) -> None:
         """End it; nothing happens if it does not run."""

@@ -1,8 +1,10 @@
 """Waiting for a condition instead of sleeping and hoping."""
 
 import asyncio
+import subprocess
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 
 async def eventually(condition: Callable[[], Awaitable[bool]], what: str, timeout_s: float = 10.0) -> None:
@@ -12,3 +14,14 @@ async def eventually(condition: Callable[[], Awaitable[bool]], what: str, timeou
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {timeout_s:g} s: {what}")
         await asyncio.sleep(0.01)
+
+
+def until_serves(
+    name: str, process: subprocess.Popen[bytes], serves: Callable[[], bool], log: Path, timeout_s: float
+) -> None:
+    """Return as soon as a server that was just started serves; fail if it ends or takes longer."""
+    deadline = time.monotonic() + timeout_s
+    while not serves():
+        assert process.poll() is None, f"{name} ended: {log.read_text(errors='replace')[-3000:]}"
+        assert time.monotonic() < deadline, f"{name} does not answer"
+        time.sleep(0.05)
