@@ -34,17 +34,15 @@ from .limits import Limits
 from .model import (
     TRANSITIONS,
     AudioInfo,
-    Fallback,
-    Film,
     Logo,
     Probe,
-    Progress,
     Soundtrack,
     Transition,
     VideoInfo,
     Wishes,
 )
 from .plan_model import Action, ClipPlan, Cost, Plan, Segment, SoundAction, SoundTarget, Target
+from .result import Fallback, Film, Progress
 
 if TYPE_CHECKING:
     from .check import check_clip

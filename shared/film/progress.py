@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from .model import Progress, Stage
+from .model import Stage
+from .result import Progress
 
 #: No time left is guessed before this much is done.
 _ETA_FROM_PERCENT = 5.0

@@ -15,12 +15,13 @@ from .errors import DiskFull, EncodeFailed, InvalidWishes, TimedOut, VerifyFaile
 from .grafts import GraftRefused
 from .limits import Limits
 from .make import Maker
-from .model import Fallback, Film, Probe, Progress, Wishes
+from .model import Probe, Wishes
 from .plan_model import Plan
 from .planning import plan
 from .poster import make_poster
 from .prepare import probe_all, unwrap_all
 from .progress import Reporter
+from .result import Fallback, Film, Progress
 from .verify import Checked, verify_film, verify_joints, verify_tables
 
 

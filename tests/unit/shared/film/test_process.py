@@ -10,9 +10,9 @@ import pytest
 
 from shared.film import DiskFull, EncodeFailed, EngineError, TimedOut, TooLarge
 from shared.film.mix import Loudness, choose_gain, parse_loudness
-from shared.film.model import Progress
 from shared.film.process import clip_input, command_line, failure_of, file_output
 from shared.film.progress import Reporter, Shares
+from shared.film.result import Progress
 from shared.film.verify import joint_packets
 
 
