@@ -9,7 +9,7 @@ import os
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from io import FileIO
 from pathlib import Path
@@ -25,7 +25,7 @@ from shared.artifacts._disk import (
     sync_folder,
     walk_files,
 )
-from shared.artifacts.protocol import ArtifactNotFound, ArtifactStat, checked_key, checked_prefix
+from shared.artifacts.protocol import ArtifactNotFound, ArtifactStat, checked_key, checked_prefix, delete_each
 
 READ_BYTES = 256 * 1024
 BUFFER_BYTES = 1024 * 1024
@@ -96,10 +96,10 @@ class FileArtifacts:
         """See `ArtifactStore.read`."""
         if start < 0 or (end is not None and end < start):
             raise ValueError(f"bytes {start} to {end} are no range")
-        file = await self._threads.run(_open_at, self._path(key), start)
-        if file is None:
-            raise ArtifactNotFound(key)
-        with file:
+        with ExitStack() as opened:
+            file = await self._threads.run(_open_at, self._path(key), start, opened)
+            if file is None:
+                raise ArtifactNotFound(key)
             left = None if end is None else end - start
             while left is None or left > 0:
                 data = await self._threads.run(file.read, READ_BYTES if left is None else min(READ_BYTES, left))
@@ -120,12 +120,7 @@ class FileArtifacts:
 
     async def delete_prefix(self, prefix: str) -> int:
         """See `ArtifactStore.delete_prefix`."""
-        if not prefix:
-            raise ValueError("an empty prefix would delete every artifact")
-        found = await self._threads.run(self._found, checked_prefix(prefix))
-        for stat in found:
-            await self.delete(stat.key)
-        return len(found)
+        return await delete_each(self, prefix)
 
     async def sweep_temporary(self, older_than_s: float) -> int:
         """See `ArtifactStore.sweep_temporary`."""
@@ -268,9 +263,10 @@ def _stat(path: Path, key: str) -> ArtifactStat | None:
     return ArtifactStat(key, found.st_size, found.st_mtime_ns // 1_000_000)
 
 
-def _open_at(path: Path, start: int) -> FileIO | None:
+def _open_at(path: Path, start: int, opened: ExitStack) -> FileIO | None:
+    # Kept here, in the thread: a reader cancelled meanwhile gets no result, and could not close the file.
     try:
-        file = FileIO(path)
+        file = opened.enter_context(FileIO(path))
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
     file.seek(start)

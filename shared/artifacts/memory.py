@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from shared.artifacts.protocol import ArtifactNotFound, ArtifactStat, checked_key, checked_prefix
+from shared.artifacts.protocol import ArtifactNotFound, ArtifactStat, checked_key, checked_prefix, delete_each
 from shared.clock import Clock, now_ms
 
 
@@ -72,12 +72,7 @@ class MemoryArtifacts:
 
     async def delete_prefix(self, prefix: str) -> int:
         """See `ArtifactStore.delete_prefix`."""
-        if not prefix:
-            raise ValueError("an empty prefix would delete every artifact")
-        keys = [stat.key async for stat in self.list(prefix)]
-        for key in keys:
-            await self.delete(key)
-        return len(keys)
+        return await delete_each(self, prefix)
 
     async def sweep_temporary(self, older_than_s: float) -> int:
         """Nothing outlives a killed process here."""

@@ -155,3 +155,17 @@ def checked_prefix(prefix: str) -> str:
     if len(prefix) > MAX_KEY_LENGTH or not _PREFIX.fullmatch(prefix):
         raise ValueError(f"artifact prefix {prefix[:80]!r}: expected something like jobs/job_1/")
     return prefix
+
+
+async def delete_each(store: ArtifactStore, prefix: str) -> int:
+    """Do what `ArtifactStore.delete_prefix` says, one artifact after another.
+
+    Raises:
+        ValueError: the prefix is empty or malformed.
+    """
+    if not prefix:
+        raise ValueError("an empty prefix would delete every artifact")
+    keys = [stat.key async for stat in store.list(prefix)]
+    for key in keys:
+        await store.delete(key)
+    return len(keys)

@@ -22,7 +22,7 @@ from shared.artifacts._blocking import Threads
 from shared.artifacts._s3_errors import Place, errors_named, is_beyond_the_end
 from shared.artifacts._s3_upload import PARALLEL_PARTS, PART_BYTES, FileParts, to_its_end
 from shared.artifacts.files import FileWriter
-from shared.artifacts.protocol import ArtifactNotFound, ArtifactStat, checked_key, checked_prefix, is_key
+from shared.artifacts.protocol import ArtifactNotFound, ArtifactStat, checked_key, checked_prefix, delete_each, is_key
 from shared.artifacts.s3_access import S3Access
 
 READ_BYTES = 256 * 1024
@@ -192,12 +192,7 @@ class S3Artifacts:
 
     async def delete_prefix(self, prefix: str) -> int:
         """See `ArtifactStore.delete_prefix`."""
-        if not prefix:
-            raise ValueError("an empty prefix would delete every artifact")
-        keys = [stat.key async for stat in self.list(prefix)]
-        for key in keys:
-            await self.delete(key)
-        return len(keys)
+        return await delete_each(self, prefix)
 
     async def sweep_temporary(self, older_than_s: float) -> int:
         """Nothing of ours to sweep: local files go with the work folder, uploads by the bucket's lifecycle rule."""

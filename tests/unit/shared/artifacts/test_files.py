@@ -225,3 +225,26 @@ class TestOpening:
     def test_anything_else_names_the_setting(self, url: str) -> None:
         with pytest.raises(ConfigurationError, match="ARTIFACTS_URL"):
             open_artifacts(url)
+
+
+async def test_a_reader_that_leaves_while_its_file_is_being_opened_leaves_no_handle(
+    artifacts: FileArtifacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await put(artifacts, KEY)
+    begun, may_go_on = threading.Event(), threading.Event()
+    files_opened: list[FileIO] = []
+
+    def open_slowly(path: Path) -> FileIO:
+        begun.set()
+        may_go_on.wait()
+        files_opened.append(FileIO(path))
+        return files_opened[0]
+
+    monkeypatch.setattr(files, "FileIO", open_slowly)
+    reading = asyncio.ensure_future(anext(artifacts.read(KEY)))
+    await asyncio.to_thread(begun.wait)
+    reading.cancel()
+    may_go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    assert [file.closed for file in files_opened] == [True]
