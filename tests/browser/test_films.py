@@ -1,5 +1,7 @@
 """What people do with films on the pages, in a real browser against the whole system."""
 
+import re
+
 import pytest
 from playwright.async_api import Page, expect
 
@@ -129,5 +131,5 @@ async def test_a_webhook_that_nobody_took_is_told_again(studio: World, page: Pag
     hook = page.locator("#part-webhooks li")
     await expect(hook).to_contain_text("1 try;", timeout=LONG_MS)
     await hook.get_by_role("button", name="Tell again").click()
-    await expect(hook).to_contain_text("2 tries;", timeout=LONG_MS)
+    await expect(hook).to_contain_text(re.compile(r"([2-9]|\d\d) tries;"), timeout=LONG_MS)  # beside our own retries
     await expect(hook).to_contain_text("job.completed")

@@ -96,6 +96,8 @@ class FilmPage:
     job_id: str
     version: int
     is_final: bool
+    is_telling: bool
+    """A webhook is on its way: it goes on after the job's end."""
     aspect: str
     asked: Sequence[tuple[str, str]]
     clips: Sequence[ClipCard]
@@ -120,6 +122,7 @@ def film_page(job: Job, site: Site, links: Links, now: int) -> FilmPage:
         job_id=job.id,
         version=job.version,
         is_final=job.status.is_final,
+        is_telling=any(webhook.is_pending for webhook in job.webhooks),
         aspect=job.aspect_ratio,
         asked=_asked(job),
         clips=[card for card in cards if card.role == ClipRole.CLIP],

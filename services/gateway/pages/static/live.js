@@ -229,6 +229,8 @@ function filmList(list) {
 function film(article) {
   const id = encodeURIComponent(article.dataset.job), words = JSON.parse(article.dataset.words);
   let timer = 0, running = false, stop = null, again = false;
+  // The stream ends with the job; those who are to be told may still be on the way.
+  const stillTelling = () => { if (!stop && article.dataset.telling === "yes") timer = setTimeout(document.hidden ? stillTelling : load, 3 * SECOND); };
   async function load() {
     if (running) { again = true; return; }
     running = true;
@@ -238,7 +240,7 @@ function film(article) {
     const after = article.querySelector("#part-stage .badge").textContent;
     if (before !== after) say(`The film: ${after}.`);
     if (article.dataset.final === "no" && !stop) watch();
-    if (again) { again = false; later(); }
+    if (again) { again = false; later(); } else { clearTimeout(timer); stillTelling(); }
   }
   function later() { clearTimeout(timer); timer = setTimeout(load, 250); }
   refresh = () => { clearTimeout(timer); load(); };
@@ -246,7 +248,7 @@ function film(article) {
     stop = follow(`/api/job/${id}/events`, (name, data) => {
       if (name === "job") {
         if (String(data.jobId) === article.dataset.job) later();
-        if (words[data.status]?.final) { stop?.(); stop = null; }
+        if (words[data.status]?.final) { stop?.(); stop = null; later(); }
       } else soon("progress", () => {
         const bar = document.getElementById("stage-progress");
         if (bar) bar.value = data.percent;
@@ -261,6 +263,7 @@ function film(article) {
   function preview() { for (const video of article.querySelectorAll("video[preload=none]")) sight.observe(video); }
   preview();
   if (article.dataset.final === "no") watch();
+  else stillTelling();
 }
 
 // --- operations --------------------------------------------------------------------------------------------------------------
