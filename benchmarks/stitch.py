@@ -1,4 +1,4 @@
-"""Stitching side by side in one run: a plain copy, plain ffmpeg, MoviePy, ours. Ratios matter, not seconds.
+"""Stitching side by side in one run: a plain copy, plain ffmpeg, PyAV, MoviePy, ours. Ratios matter, not seconds.
 
     python -m benchmarks.stitch [--clips 2 5 20] [--seconds 10] [--gop 250] [--rounds 5] [--write docs/stitching.md]
 
@@ -16,10 +16,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.measuring import Usage, machine, measured
+from benchmarks.measuring import Usage, machine, measured, timed
 from benchmarks.quality import Quality, compare
 from benchmarks.ways import (
     Way,
+    checked_clips,
     concat_demuxer,
     concat_filter,
     make_clips,
@@ -30,9 +31,11 @@ from benchmarks.ways import (
     plain_copy,
     plain_xfade,
     prepared_moviepy,
+    pyav_remux,
+    several_at_once,
     transport_streams,
 )
-from shared.film import Film, Transition, Wishes
+from shared.film import Film, Probe, Transition, Wishes
 from shared.film.cell import warm_up
 
 FADE_S = 0.5
@@ -47,14 +50,33 @@ class Row:
     name: str
     way: Way
     usages: list[Usage] = field(default_factory=list)
+    peak_mib: float = 0.0
     size_mb: float = 0.0
     film: Film | None = None
     quality: Quality | None = None
 
     def run(self, output: Path, *, ideal_of: Sequence[Path] = (), overlap: int = 0) -> None:
+        """Run it once, measuring everything."""
         with measured() as usage:
             self.film = self.way(output)
         self.usages.append(usage)
+        self._look_at(output, ideal_of, overlap)
+
+    def weigh(self, output: Path) -> None:
+        """Run it once and measure its memory only."""
+        with measured() as usage:
+            self.film = self.way(output)
+        self.peak_mib = usage.peak_mib
+        self._look_at(output, (), 0)
+
+    def time(self, output: Path) -> None:
+        """Run it once and measure its time only, undisturbed."""
+        with timed() as usage:
+            self.film = self.way(output)
+        self.usages.append(usage)
+        output.unlink()
+
+    def _look_at(self, output: Path, ideal_of: Sequence[Path], overlap: int) -> None:
         self.size_mb = output.stat().st_size / 1e6
         if ideal_of:
             self.quality = compare(output, ideal_of, overlap)
@@ -66,6 +88,9 @@ class Row:
     def cpu_s(self) -> float:
         return statistics.mean(usage.cpu_s for usage in self.usages)
 
+    def peak(self) -> float:
+        return max(self.peak_mib, *(usage.peak_mib for usage in self.usages))
+
     def cells(self, base: Row) -> list[str]:
         cost = self.film.plan.cost if self.film else None
         frames = f"{cost.encoded_frames} of {cost.overlapped_frames} needed" if cost and cost.encoded_frames else ""
@@ -75,7 +100,7 @@ class Row:
             f"{self.wall_s() / base.wall_s():.2f}",
             f"{self.cpu_s():.2f}",
             f"{self.cpu_s() / max(0.005, base.cpu_s()):.2f}",
-            f"{max(usage.peak_mib for usage in self.usages):.0f}",
+            f"{self.peak():.0f}",
             f"{self.size_mb:.1f}",
             frames,
             str(self.quality or ""),
@@ -91,37 +116,67 @@ def table(title: str, rows: Sequence[Row], base: Row) -> str:
     return "\n".join([*lines, *("| " + " | ".join(row.cells(base)) + " |" for row in rows)]) + "\n"
 
 
-def cuts(clips: Sequence[Path], rounds: int, preset: str, work: Path, *, encode: bool) -> str:
+def cuts(clips: Sequence[Path], known: Sequence[Probe], chosen: argparse.Namespace, work: Path) -> str:
     rows = [
         Row("copying the bytes", plain_copy(clips)),
-        Row("ours, clips checked on arrival", ours_checked(clips, Wishes())),
+        Row("ours, clips checked on arrival", ours_checked(known, Wishes())),
         Row("ours, clips never seen before", ours(clips, Wishes())),
         Row("ffmpeg concat demuxer", concat_demuxer(clips)),
+        Row("PyAV, packet by packet", pyav_remux(clips)),
         Row("ffmpeg through MPEG-TS", transport_streams(clips)),
     ]
-    for _ in range(rounds):
+    for row in rows:  # this also loads whatever is loaded at first use
+        row.weigh(work / "film.mp4")
+    for _ in range(chosen.rounds):
         for row in rows:
-            row.run(work / "film.mp4")
-    slow = [Row("ours, exact sound", ours_checked(clips, Wishes(audio="exact")))]
-    if encode:
-        slow.append(Row(f"ffmpeg concat filter {preset}", concat_filter(clips, preset)))
-        slow.append(Row(f"MoviePy {preset}", moviepy(clips, 0, preset)))
+            row.time(work / "film.mp4")
+    slow = [Row("ours, exact sound", ours_checked(known, Wishes(audio="exact")))]
+    if len(clips) <= chosen.encode_up_to:
+        slow.append(Row(f"ffmpeg concat filter {chosen.preset}", concat_filter(clips, chosen.preset)))
+        slow.append(Row(f"MoviePy {chosen.preset}", moviepy(clips, 0, chosen.preset)))
     for row in slow:
         row.run(work / "film.mp4")
     return table(f"{len(clips)} clips, cuts", rows + slow, rows[0])
 
 
-def crossfades(clips: Sequence[Path], seconds: float, preset: str, work: Path, gop: int, *, encode: bool) -> str:
+def crossfades(clips: Sequence[Path], known: Sequence[Probe], chosen: argparse.Namespace, work: Path) -> str:
+    preset, encode = chosen.preset, len(clips) <= chosen.encode_up_to
     wishes = Wishes(transition=Transition("fade", FADE_S), preset=preset)
     base = Row("encoding the overlap alone", overlap_alone(clips, FADE_S, preset))
-    rows = [Row("ours", ours_checked(clips, wishes))]
+    rows = [Row("ours", ours_checked(known, wishes))]
     if encode:
-        rows.append(Row(f"ffmpeg xfade {preset}", plain_xfade(clips, seconds, FADE_S, preset)))
+        rows.append(Row(f"ffmpeg xfade {preset}", plain_xfade(clips, chosen.seconds, FADE_S, preset)))
         rows.append(Row(f"MoviePy {preset}", moviepy(clips, FADE_S, preset)))
     base.run(work / "film.mp4")
     for row in rows:
         row.run(work / "film.mp4", ideal_of=clips if encode else (), overlap=FADE_FRAMES)
-    return table(f"{len(clips)} clips, {FADE_S} s crossfades, a key frame every {gop} frames", [base, *rows], base)
+    title = f"{len(clips)} clips, {FADE_S} s crossfades, a key frame every {chosen.gop} frames"
+    return table(title, [base, *rows], base)
+
+
+def at_once(known: Sequence[Probe], chosen: argparse.Namespace, work: Path) -> str:
+    """Several films in one process: what one film takes, times their number, is what they may take together."""
+    few = known[: chosen.at_once]
+    wishes = {"cuts": Wishes(), "crossfades": Wishes(transition=Transition("fade", FADE_S), preset=chosen.preset)}
+    head = ["films at once", "wall s", "films per second, x", "CPU s per film", "peak MiB"]
+    lines = [f"**Several films of {len(few)} clips at once**", "", "| " + " | ".join(head) + " |",
+             "|" + "---|" * len(head)]  # fmt: skip
+    for kind, wished in wishes.items():
+        rows = {count: Row(f"{count}, {kind}", several_at_once(few, wished, count)) for count in (1, 2, 4)}
+        for _ in range(chosen.rounds if kind == "cuts" else 1):
+            for row in rows.values():
+                row.run(work / "film.mp4")
+        for count, row in rows.items():
+            faster = count * rows[1].wall_s() / row.wall_s()
+            cells = (
+                row.name,
+                f"{row.wall_s():.3f}",
+                f"{faster:.2f}",
+                f"{row.cpu_s() / count:.2f}",
+                f"{row.peak():.0f}",
+            )
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
 
 
 def main() -> None:
@@ -133,7 +188,8 @@ def main() -> None:
     arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument("--preset", default="medium")
     arguments.add_argument("--encode-up-to", type=int, default=2, help="most clips of rows that re-encode everything")
-    arguments.add_argument("--fade-up-to", type=int, default=5, help="most clips of films with crossfades")
+    arguments.add_argument("--fade-up-to", type=int, default=20, help="most clips of films with crossfades")
+    arguments.add_argument("--at-once", type=int, default=2, help="clips of each of several films at once")
     arguments.add_argument("--write", type=Path, help="a document whose measured section is replaced")
     chosen = arguments.parse_args()
     warm_up(3)
@@ -143,13 +199,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         every = make_clips(work, max(chosen.clips), chosen.size, chosen.seconds, chosen.gop)
+        known = checked_clips(every)
         for count in chosen.clips:
-            clips, encode = every[:count], count <= chosen.encode_up_to
-            tables.append(cuts(clips, chosen.rounds, chosen.preset, work, encode=encode))
-            print(tables[-1], flush=True)
+            made = [cuts]
             if count <= chosen.fade_up_to:
-                tables.append(crossfades(clips, chosen.seconds, chosen.preset, work, chosen.gop, encode=encode))
+                made.append(crossfades)
+            for make in made:
+                tables.append(make(every[:count], known[:count], chosen, work))
                 print(tables[-1], flush=True)
+        tables.append(at_once(known, chosen, work))
+        print(tables[-1], flush=True)
         megabits = every[0].stat().st_size * 8 / chosen.seconds / 1e6
     made_of = f"Clips of {chosen.seconds:g} s, {chosen.size}, 30 fps, {megabits:.1f} Mb/s. Machine: {machine()}."
     print(made_of)

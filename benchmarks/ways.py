@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
+
+import av
 
 from shared.film import Film, Probe, Wishes, check_clip, ffmpeg_exe, stitch
 
@@ -137,15 +142,68 @@ def prepared_moviepy() -> Path:
     return python
 
 
+def pyav_remux(clips: Sequence[Path]) -> Way:
+    """What a Python programmer writes first: every packet of every clip, moved in time, through PyAV's muxer."""
+
+    def run(output: Path) -> None:
+        with av.open(str(output), "w", options={"movflags": "+faststart"}) as film:
+            outs: dict[str, Any] = {}
+            last: dict[str, int] = {}
+            at = Fraction(0)
+            for clip in clips:
+                at += _append(film, clip, outs, last, at)
+
+    return run
+
+
+def _append(film: Any, clip: Path, outs: dict[str, Any], last: dict[str, int], at: Fraction) -> Fraction:
+    with av.open(str(clip)) as source:
+        streams = [*source.streams.video[:1], *source.streams.audio[:1]]
+        for stream in streams:
+            if stream.type not in outs:
+                outs[stream.type] = film.add_stream_from_template(stream)
+        for packet in source.demux(streams):
+            if packet.dts is None or packet.pts is None:
+                continue
+            kind, moved = packet.stream.type, round(at / packet.time_base)
+            packet.pts, packet.dts, packet.stream = packet.pts + moved, packet.dts + moved, outs[kind]
+            if packet.dts > last.get(kind, packet.dts - 1):  # the muxer refuses a priming packet within the clip before
+                last[kind] = packet.dts
+                film.mux(packet)
+        return Fraction(streams[0].frames) / (streams[0].average_rate or 30)
+
+
+#: A worker's event loop and threads live on from film to film; so do these.
+_worker = asyncio.Runner()
+atexit.register(_worker.close)
+
+
 def ours(clips: Sequence[Path], wishes: Wishes) -> Way:
-    return lambda output: asyncio.run(stitch(clips, output, wishes))
+    return lambda output: _worker.run(stitch(clips, output, wishes))
 
 
-def ours_checked(clips: Sequence[Path], wishes: Wishes) -> Way:
-    """As in the service: every clip was probed and checked when it arrived."""
+def checked_clips(clips: Sequence[Path]) -> list[Probe]:
+    """Check clips as they arrive at the service."""
 
     async def look() -> list[Probe]:
         return [await check_clip(clip) for clip in clips]
 
-    checked = asyncio.run(look())
-    return lambda output: asyncio.run(stitch(checked, output, wishes))
+    return _worker.run(look())
+
+
+def ours_checked(clips: Sequence[Probe], wishes: Wishes) -> Way:
+    """As in the service: every clip was probed and checked when it arrived."""
+    return lambda output: _worker.run(stitch(clips, output, wishes))
+
+
+def several_at_once(clips: Sequence[Probe], wishes: Wishes, count: int) -> Way:
+    """Several films of the same clips at the same time, in one process."""
+
+    async def all_of_them(output: Path) -> Film:
+        outputs = [output, *(output.with_suffix(f".{number}.mp4") for number in range(1, count))]
+        films = await asyncio.gather(*(stitch(clips, each, wishes) for each in outputs))
+        for other in outputs[1:]:
+            other.unlink()
+        return films[0]
+
+    return lambda output: _worker.run(all_of_them(output))

@@ -8,6 +8,9 @@ from shared.film import EngineError, FfmpegMissing, Limits, Truncated, check_cli
 from shared.film.check_extras import check_logo, check_soundtrack
 from shared.job.model import Artifact, ClipRole
 
+PROBE_LIMIT = 2000
+"""Characters that what was found out about a clip may take in its job's document; an ordinary clip takes 300."""
+
 
 class FilmEngineDown(DependencyDown):
     """Nothing can be checked here: that says nothing about the clip, which is paid for."""
@@ -22,7 +25,7 @@ class EngineClipCheck:
         self._limits = limits
 
     async def __call__(self, path: Path, artifact: Artifact, role: ClipRole) -> Artifact:
-        """Return the artifact with its duration and size in pixels, if it is a film.
+        """Return the artifact with its duration, its size in pixels and what joining it takes to know, if it is a film.
 
         Raises:
             ClipRejected: it is not what its role asks for.
@@ -42,4 +45,10 @@ class EngineClipCheck:
             again = error.retryable or isinstance(error, Truncated)
             raise ClipRejected(error.code, error.message, retryable=again) from error
         width, height = probe.video.display_size
-        return artifact.but(duration_s=round(probe.duration_s, 3), width=width, height=height)
+        found = probe.packed()
+        return artifact.but(
+            duration_s=round(probe.duration_s, 3),
+            width=width,
+            height=height,
+            probe=found if len(found) <= PROBE_LIMIT else None,  # else the stitcher looks again
+        )

@@ -17,7 +17,7 @@ from shared.bus.protocol import Delivery, Retry
 from shared.context import Context
 from shared.errors import ArtifactsUnavailable, Refused
 from shared.events import JobStitched, JobStitching
-from shared.film import DiskFull, EngineError, Limits, TimedOut, Wishes
+from shared.film import DiskFull, EngineError, Limits, Probe, TimedOut, Wishes
 from shared.film import Film as JoinedFilm
 from shared.job.files import film_key, poster_key
 from shared.job.film import begin_stitch, fail, film_stitched, release_step
@@ -99,7 +99,8 @@ class Stitching:
         async with AsyncExitStack() as stack:
             folder = stack.enter_context(scratch(self._work_dir, "film-"))
             await stack.enter_async_context(holding(watch.check, lease_ms=watch.period_ms))
-            clips = [await self._file_of(stack, clip, index) for index, clip in enumerate(ready_shots(job))]
+            shots = ready_shots(job)
+            clips = [seen(clip, await self._file_of(stack, clip, index)) for index, clip in enumerate(shots)]
             music, logo = ready_of(job, ClipRole.SOUNDTRACK), ready_of(job, ClipRole.OVERLAY)
             wishes = engine_wishes(
                 job,
@@ -118,7 +119,7 @@ class Stitching:
         count(joined, lasted_s)
         return film
 
-    async def _joined(self, watch: Watch, clips: Sequence[Path], folder: Path, wishes: Wishes) -> JoinedFilm:
+    async def _joined(self, watch: Watch, clips: Sequence[Path | Probe], folder: Path, wishes: Wishes) -> JoinedFilm:
         telling = asyncio.create_task(watch.tell(), name="film-progress")
         try:
             return await self._join(
@@ -155,6 +156,21 @@ class Stitching:
 
     async def _release(self, job: Job, owner: str) -> None:
         await self._context.store.update(job.id, partial(release_step, owner=owner))
+
+
+def seen(clip: Clip, path: Path) -> Path | Probe:
+    """Return what was found out about a clip when it came home, or the file alone where nothing usable is known.
+
+    The engine compares the file with it, and looks again if it is another one.
+    """
+    known = clip.artifact.probe if clip.artifact is not None else None
+    if known is None:
+        return path
+    try:
+        return Probe.unpacked(known, path)
+    except ValueError as problem:
+        log.info("a clip is looked at again", clip=clip.number, problem=str(problem))
+        return path
 
 
 class ClipGone(EngineError):

@@ -9,6 +9,7 @@ from pathlib import Path
 import ffmpeg
 
 from .errors import Damaged, EncodeFailed
+from .kept import fingerprint_of
 from .limits import Limits
 from .model import Probe
 from .probing import probe
@@ -32,7 +33,7 @@ async def check_clip(path: Path, limits: Limits = Limits()) -> Probe:  # noqa: B
         ClipError: It is not a usable video; the subclass and the message say why.
         EngineError: It could not be checked.
     """
-    found = await asyncio.to_thread(probe, path, limits)
+    found = await asyncio.to_thread(_look, path, limits)
     head = clip_input(path, t=_END_S)
     streams = [head["v:0"]]
     if found.audio is not None:
@@ -50,3 +51,8 @@ async def check_clip(path: Path, limits: Limits = Limits()) -> Probe:  # noqa: B
     if done.messages.strip():
         raise Damaged(f"{path.name} decodes with errors: {done.messages.strip()[:200]}", detail=done.messages)
     return replace(found, decodes=True)
+
+
+def _look(path: Path, limits: Limits) -> Probe:
+    found = probe(path, limits)
+    return replace(found, fingerprint=fingerprint_of(path))

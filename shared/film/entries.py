@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 from .h264 import AvcConfig, H264Error, build_avc_config, merge_avc_configs, parse_avc_config
 from .model import Colour
@@ -112,8 +113,9 @@ _AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 120
 _AAC_CHANNELS = (0, 1, 2, 3, 4, 5, 6, 8)
 
 
+@lru_cache(maxsize=64)
 def parse_aac_entry(entry: bytes) -> AacConfig:
-    """Read the AudioSpecificConfig out of an ``mp4a`` sample description.
+    """Read the AudioSpecificConfig out of an ``mp4a`` sample description (of many clips, few differ).
 
     Raises:
         Mp4Error: It is not AAC, or cut short.

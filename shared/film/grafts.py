@@ -78,10 +78,8 @@ async def make_graft(
     )
     arguments = {
         "before": await asyncio.to_thread(_ending, segment, before, before_track),
-        "after": await asyncio.to_thread(_stretch, after, after_track, 0, behind.first_frame, 0),
-        "following": await asyncio.to_thread(
-            _packets, after.path, after_track, behind.first_frame, min(trial, behind.last_frame)
-        ),
+        "after": await asyncio.to_thread(_stretch, after, after_track, 0, min(trial, behind.last_frame), 0),
+        "begin": behind.first_frame,
         "recipe": recipe,
     }
     try:

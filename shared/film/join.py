@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +13,12 @@ from .entries import merge_visual_entries, parse_aac_entry
 from .errors import VerifyFailed
 from .fades import Placement
 from .h264 import H264Error
-from .limits import Limits
 from .mp4 import Movie, Mp4Error, OutputTrack, Track, read_movie, write_movie
 from .mp4.boxes import IntArray
-from .mp4.writer import Source
+from .mp4.payload import Source
 from .plan_model import Action, Plan, SoundAction, SoundTarget
 from .rates import samples_at
-from .splice import SplicedSound, splice
+from .splice import Splicing, plan_splicing
 
 _MIN_BIT_RATE, _MAX_BIT_RATE = 96_000, 320_000
 
@@ -51,14 +49,14 @@ class Draft:
         sources: What the tracks' samples are taken from.
         tracks: Picture, and sound once it is there.
         movies: The tables of every source that is a file and was read.
-        sound_errors_s: Per clip, how late its sound is, in seconds.
+        splicing: What is still to be encoded of its sound.
     """
 
     plan: Plan
     sources: tuple[Source, ...]
     tracks: tuple[OutputTrack, ...]
     movies: dict[Path, Movie]
-    sound_errors_s: tuple[float, ...] = ()
+    splicing: Splicing | None = None
 
     @property
     def video(self) -> OutputTrack:
@@ -86,24 +84,22 @@ def draft_pictures(plan: Plan, pictures: Sequence[PictureSource], tables: Mappin
         raise VerifyFailed(f"the pieces cannot share one track: {error}") from error
 
 
-async def add_sound(draft: Draft, sounds: Sequence[SoundSource | None], limits: Limits) -> Draft:
-    """Return the film with its sound track.
+def add_sound(draft: Draft, sounds: Sequence[SoundSource | None]) -> Draft:
+    """Return the film with its sound track, whose packets around joints are still to be encoded. Blocking.
 
     Args:
         draft: The film so far.
         sounds: One per clip; ``None`` is silence. With one entry in a film of several clips, that one sound
             is the whole film's (a mix).
-        limits: Resources of the processes that encode around joints.
 
     Raises:
         VerifyFailed: The pieces do not fit together; a safer plan is needed.
-        Damaged: A clip's sound does not decode.
     """
     plan, form = draft.plan, draft.plan.sound
     if form is None:
         return draft
     try:
-        heard = await asyncio.to_thread(_sound_sources, sounds, draft.movies, form)
+        heard = _sound_sources(sounds, draft.movies, form)
         fps, rate = plan.target.fps, form.sample_rate
         if len(sounds) == 1:
             places = [Placement(0, samples_at(plan.frames, fps, rate))]
@@ -112,10 +108,10 @@ async def add_sound(draft: Draft, sounds: Sequence[SoundSource | None], limits: 
                 Placement(begin := samples_at(start, fps, rate), samples_at(start + clip.frames, fps, rate) - begin)
                 for start, clip in zip(plan.starts, plan.clips, strict=True)
             ]
-        spliced = await splice(
-            heard, places, sample_rate=rate, channels=form.channels, bit_rate=_bit_rate(heard, form), limits=limits
-        )
-        return _with_sound(draft, form, spliced, heard)
+        splicing = plan_splicing(
+            heard, places, sample_rate=rate, channels=form.channels, bit_rate=_bit_rate(heard, form)
+        )  # fmt: skip
+        return _with_sound(draft, form, splicing, heard)
     except Mp4Error as error:
         raise VerifyFailed(f"the pieces cannot share one track: {error}") from error
 
@@ -193,11 +189,11 @@ def _sound_sources(
     return found
 
 
-def _with_sound(draft: Draft, form: SoundTarget, spliced: SplicedSound, heard: Sequence[AacSource | None]) -> Draft:
+def _with_sound(draft: Draft, form: SoundTarget, splicing: Splicing, heard: Sequence[AacSource | None]) -> Draft:
     plan, rate = draft.plan, form.sample_rate
     paths = list(draft.sources)
     paths += dict.fromkeys(each.path for each in heard if each is not None and each.path not in paths)
-    offsets, sizes, source, blob = _packet_columns(spliced, heard, paths)
+    offsets, sizes, source = _packet_columns(splicing, heard, paths)
     count = len(sizes)
     entries = [each.track.entries[0] for each in heard if each is not None]
     if not entries:
@@ -207,11 +203,10 @@ def _with_sound(draft: Draft, form: SoundTarget, spliced: SplicedSound, heard: S
         kind="audio", timescale=rate, entry=entries[0], source=source,
         offsets=offsets, sizes=sizes, durations=np.full(count, FRAME_SAMPLES, np.int64),
         composition=np.zeros(count, np.int64), sync=np.ones(count, np.bool_),
-        group=_groups(plan, _packet_pieces(spliced), seconds),
+        group=_groups(plan, _packet_pieces(splicing), seconds),
         media_time=FRAME_SAMPLES, duration=plan.frames * plan.target.frame_ticks,
     )  # fmt: skip
-    errors = tuple(error / rate for error in spliced.errors)
-    return Draft(plan, (*paths, blob), (draft.video, track), draft.movies, errors)
+    return Draft(plan, (*paths, splicing.arrivals), (draft.video, track), draft.movies, splicing)
 
 
 def _groups(plan: Plan, pieces: IntArray, seconds: IntArray) -> IntArray:
@@ -222,11 +217,11 @@ def _groups(plan: Plan, pieces: IntArray, seconds: IntArray) -> IntArray:
     return pieces + 1 if together else seconds * (2 * len(plan.clips) + 2) + pieces + 1
 
 
-def _packet_pieces(spliced: SplicedSound) -> IntArray:
+def _packet_pieces(splicing: Splicing) -> IntArray:
     """Number the runs so that encoded packets lie between the copied clips they lead from and to."""
     pieces = []
-    following = 2 * max((run.clip for run in spliced.runs if run.clip is not None), default=0) + 2
-    for run in reversed(spliced.runs):
+    following = 2 * max((run.clip for run in splicing.runs if run.clip is not None), default=0) + 2
+    for run in reversed(splicing.runs):
         following = following - 1 if run.clip is None else 2 * run.clip
         pieces.append(np.full(run.last - run.first, following, np.int64))
     return np.concatenate(pieces[::-1])
@@ -260,24 +255,21 @@ def _bit_rate(sources: Sequence[AacSource | None], form: SoundTarget) -> int:
 
 
 def _packet_columns(
-    spliced: SplicedSound, sources: Sequence[AacSource | None], paths: list[Source]
-) -> tuple[IntArray, IntArray, IntArray, bytes]:
+    splicing: Splicing, sources: Sequence[AacSource | None], paths: list[Source]
+) -> tuple[IntArray, IntArray, IntArray]:
+    """Where each packet comes from; those still to be encoded go by their number in the film."""
     offsets, sizes, source = [], [], []
-    blob: list[bytes] = []
-    written = 0
-    for run in spliced.runs:
-        if run.clip is not None:
-            clip = sources[run.clip]
-            assert clip is not None
-            part = slice(run.source_first, run.source_first + run.last - run.first)
-            offsets.append(clip.track.offsets[part])
-            sizes.append(clip.track.sizes[part])
-            source.append(np.full(run.last - run.first, paths.index(clip.path), np.int64))
+    for run in splicing.runs:
+        count = run.last - run.first
+        if run.clip is None:
+            offsets.append(np.arange(run.first, run.last, dtype=np.int64))
+            sizes.append(np.zeros(count, np.int64))
+            source.append(np.full(count, len(paths), np.int64))
             continue
-        lengths = np.array([len(packet) for packet in spliced.encoded[run.first]], np.int64)
-        offsets.append(written + np.cumsum(lengths) - lengths)
-        sizes.append(lengths)
-        source.append(np.full(len(lengths), len(paths), np.int64))
-        blob += spliced.encoded[run.first]
-        written += int(lengths.sum())
-    return np.concatenate(offsets), np.concatenate(sizes), np.concatenate(source), b"".join(blob)
+        clip = sources[run.clip]
+        assert clip is not None
+        part = slice(run.source_first, run.source_first + count)
+        offsets.append(clip.track.offsets[part])
+        sizes.append(clip.track.sizes[part])
+        source.append(np.full(count, paths.index(clip.path), np.int64))
+    return np.concatenate(offsets), np.concatenate(sizes), np.concatenate(source)

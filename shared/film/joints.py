@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from types import MappingProxyType
 
-from .h264 import parse_sps
 from .model import Probe, Transition
 from .plan_model import Action, ClipPlan, Graft, Segment
 
@@ -135,7 +134,7 @@ def _keep(probe: Probe, clip: ClipPlan, overlap_in: int, overlap_out: int, graft
 def find_graft(probe: Probe, overlap: int, before: int, pps_id: int) -> tuple[int, Graft] | None:
     """Return the first frame at which a clip can go on behind an encoded transition, and how.
 
-    Behind the transition, pictures of the clip alone are encoded, as many reference pictures as a decoder may hold.
+    Behind the transition, pictures of the clip alone are encoded: all that a decoder still holds where it goes on.
 
     Args:
         probe: The clip, with its ``head`` described.
@@ -147,15 +146,12 @@ def find_graft(probe: Probe, overlap: int, before: int, pps_id: int) -> tuple[in
     sets = [nal for kind, _, nal in video.parameter_sets if kind == "sps"]
     if not video.head or len(sets) != 1:
         return None
-    held = max(1, parse_sps(sets[0]).max_ref_frames)
     # A few frames must be left to go on with, else nothing is won.
     cuts = [cut for cut in video.clean_cuts if overlap <= cut <= min(len(video.head), before - 3)]
     for number, begin in enumerate(cuts):
         for origin in reversed(cuts[:number]):
-            letters = video.head[origin:begin]
-            # Encoders may drop a reference B picture early, and keep an older one for it.
-            if sum(letter.isupper() for letter in letters) >= held + letters.count("B"):
-                return begin, Graft(origin, letters, pps_id)
+            if begin - 1 - video.head_reach[begin - 1] >= origin:
+                return begin, Graft(origin, video.head[origin:begin], pps_id)
     return None
 
 

@@ -25,7 +25,7 @@ class Limits:
         step_timeout_s: Wall-clock time of each ffmpeg process.
         timeout_s: Wall-clock time of a whole film.
         inspect_timeout_s: Wall-clock time of looking at one clip.
-        jobs: ffmpeg encoders at a time; 0 means as many as the cores suggest.
+        jobs: Encoders that a film has at a time; 0 means that all films of a process share as many as there are cores.
     """
 
     clips: int = 200

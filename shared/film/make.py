@@ -20,10 +20,14 @@ from .process import run_ffmpeg
 from .progress import Reporter, Shares
 from .rates import samples_at
 from .sounds import sound_command
-from .threads import StopFlag, cores, in_thread
+from .splice import encode_around_joints
+from .threads import StopFlag, all_of, beside, cores, encoder_slots, in_thread
+from .verify import Checked, verify_film
 
 #: Messages by which ffmpeg says that the input, not the encoder, is at fault.
 _INPUT_FAULTS = ("invalid data", "error while decoding", "corrupt", "truncat", "decode_slice", "no frame", "moov")
+#: How much more of the film is written before it is told again.
+_SHARE_TOLD = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,24 +84,33 @@ class Maker:
         return Pieces(pictures, sounds, tables)
 
     async def draft(self, pieces: Pieces) -> Draft:
-        """Lay out the film's pictures from its pieces."""
+        """Lay out the film from its pieces."""
         self.reporter.enter("join", 95.0, "joining")
-        return await asyncio.to_thread(draft_pictures, self.plan, pieces.pictures, pieces.tables)
 
-    async def write(self, draft: Draft, pieces: Pieces, output: Path) -> Draft:
-        """Add the sound to the film and write it."""
-        whole = await add_sound(draft, pieces.sounds, self.limits)
-        loop = asyncio.get_running_loop()
+        def work() -> Draft:
+            return add_sound(draft_pictures(self.plan, pieces.pictures, pieces.tables), pieces.sounds)
 
-        def work(flag: StopFlag) -> None:
+        return await asyncio.to_thread(work)
+
+    async def write(self, draft: Draft, output: Path) -> Checked:
+        """Write the film, encoding its sound around joints meanwhile, and check what was written."""
+        loop, told = asyncio.get_running_loop(), 0.0
+
+        def work(flag: StopFlag) -> Checked:
             def checkpoint(share: float) -> None:
+                nonlocal told
                 flag.check()
-                loop.call_soon_threadsafe(self.reporter.share, share)
+                if share >= told + _SHARE_TOLD:  # every message wakes the event loop, which holds the copying up
+                    told = share
+                    loop.call_soon_threadsafe(self.reporter.share, share)
 
-            write(whole, output, checkpoint=checkpoint)
+            write(draft, output, checkpoint=checkpoint)
+            loop.call_soon_threadsafe(self.reporter.enter, "verify", 98.0, "checking the film")
+            return verify_film(output, draft)
 
-        await in_thread(work)
-        return whole
+        if draft.splicing is None:
+            return await in_thread(work)
+        return await beside(in_thread(work), encode_around_joints(draft.splicing, self.limits))
 
     def _picture(self, number: int, segment: Segment, steps: list[_Step], tables: dict[Path, Track]) -> PictureSource:
         if segment.action is Action.COPY:
@@ -158,7 +171,8 @@ class Maker:
         self.reporter.enter("encode", until_percent, f"encoding {len(steps)} pieces")
         shares = Shares(self.reporter, [step.weight for step in steps])
         at_a_time = self.limits.jobs or max(1, min(len(steps), cores()))
-        gate, threads = asyncio.Semaphore(at_a_time), max(1, cores() // at_a_time)
+        gate = asyncio.Semaphore(self.limits.jobs) if self.limits.jobs else encoder_slots()
+        threads = max(1, cores() // at_a_time)
 
         async def one(number: int, step: _Step) -> None:
             async with gate:
@@ -170,12 +184,7 @@ class Maker:
 
         # The longest first: the last to finish should not be the last to start.
         order = sorted(range(len(steps)), key=lambda number: -steps[number].weight)
-        try:
-            async with asyncio.TaskGroup() as group:
-                for number in order:
-                    group.create_task(one(number, steps[number]))
-        except ExceptionGroup as failures:
-            raise failures.exceptions[0] from None
+        await all_of(*(one(number, steps[number]) for number in order))
 
 
 def _blame(error: EngineError, clip: int, name: str) -> EngineError:

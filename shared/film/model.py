@@ -209,6 +209,7 @@ class VideoInfo:
         odd: Why the track cannot be copied as it is, in words; empty when it can.
         head: The first pictures in decoding order, a letter each: I, P or B, in lower case if nothing refers to it;
             empty if not looked at.
+        head_reach: Behind each of them, how many pictures back the oldest one lies that a decoder still holds.
         head_note: Why no transition can be grafted onto the clip, if so.
     """
 
@@ -235,6 +236,7 @@ class VideoInfo:
     clean_cuts: tuple[int, ...] = field(default=(), repr=False)
     odd: tuple[str, ...] = ()
     head: str = field(default="", repr=False)
+    head_reach: tuple[int, ...] = field(default=(), repr=False)
     head_note: str = ""
 
     @property
@@ -283,6 +285,7 @@ class Probe:
         video: The picture track.
         audio: The sound track, if any.
         decodes: Whether its beginning was decoded without an error (:func:`.check.check_clip`).
+        fingerprint: What tells the file from any other (:func:`.kept.fingerprint_of`); empty if not looked at.
     """
 
     path: Path
@@ -292,6 +295,7 @@ class Probe:
     video: VideoInfo
     audio: AudioInfo | None
     decodes: bool = False
+    fingerprint: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-serialisable summary (without the bulky frame lists)."""
@@ -304,8 +308,15 @@ class Probe:
         return whole
 
     def is_of(self, path: Path) -> bool:
-        """Return whether ``path`` is still a file of the size that was probed."""
-        return path.is_file() and path.stat().st_size == self.size_bytes
+        """Return whether ``path`` is still the file that was probed: by its fingerprint, or else by its size."""
+        from .kept import fingerprint_of
+
+        try:
+            if path.stat().st_size != self.size_bytes:
+                return False
+            return not self.fingerprint or fingerprint_of(path) == self.fingerprint
+        except OSError:
+            return False
 
     def dumps(self) -> str:
         """Return the whole probe as JSON, to be kept beside the clip; a few kilobytes."""
@@ -326,3 +337,20 @@ class Probe:
             return probe_from_dict(json.loads(text), path)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a stored probe: {error}") from error
+
+    def packed(self) -> str:
+        """Return the whole probe as a text of some 400 plain characters, to be kept where every byte counts."""
+        from .kept import pack
+
+        return pack(self)
+
+    @classmethod
+    def unpacked(cls, text: str, path: Path) -> Probe:
+        """Read what :meth:`packed` wrote, for the same clip at ``path``.
+
+        Raises:
+            ValueError: It is not such a text, or another version of the engine wrote it.
+        """
+        from .kept import unpack
+
+        return unpack(text, path)

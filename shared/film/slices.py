@@ -17,6 +17,8 @@ from .h264 import IDR_SLICE, NON_IDR_SLICE, H264Error, Sps
 P_SLICE, B_SLICE, I_SLICE = 0, 1, 2
 SLICE_NALS = frozenset({IDR_SLICE, NON_IDR_SLICE})
 _EMULATION = re.compile(rb"\0\0(?=[\0-\3])")
+#: Stands for an IDR picture that is to be held for long, which is written without an operation's number.
+_LONG_TERM_IDR = 6
 #: The two fields that are overwritten lie within so many bytes of a slice's beginning.
 _HEAD_BYTES = 32
 
@@ -39,7 +41,11 @@ class Pps:
 
 @dataclass(frozen=True, slots=True)
 class SliceHeader:
-    """Where a slice stands; positions are in bits of the unescaped payload."""
+    """Where a slice stands; positions are in bits of the unescaped payload.
+
+    ``marking`` holds what a reference picture does to those held before it: rows of an operation and its numbers
+    (7.4.3.3), or ``None`` if the oldest one makes room. It is read only together with the picture parameter set.
+    """
 
     kind: int
     idr: bool
@@ -52,6 +58,7 @@ class SliceHeader:
     frame_num_at: int
     poc_at: int
     end: int
+    marking: tuple[tuple[int, ...], ...] | None = None
 
 
 def parse_pps(nal: bytes) -> Pps:
@@ -103,27 +110,31 @@ def _parse_slice(first_byte: int, reader: BitReader, sps: Sps, pps: Pps | None) 
         reader.unsigned()
     poc_at = reader.position
     poc_lsb = reader.bits(sps.log2_max_poc_lsb) if sps.poc_type == 0 else 0
+    marking = None
     if pps is not None:
-        _skip_rest(reader, kind, pps, idr=idr, reference=reference, poc_type=sps.poc_type)
+        marking = _read_rest(reader, kind, pps, idr=idr, reference=reference, poc_type=sps.poc_type)
     return SliceHeader(
-        kind, idr, reference, first_mb, pps_id, frame_num, poc_lsb, pps_at, frame_num_at, poc_at, reader.position
-    )
+        kind, idr, reference, first_mb, pps_id, frame_num, poc_lsb, pps_at, frame_num_at, poc_at, reader.position,
+        marking,
+    )  # fmt: skip
 
 
-def _skip_rest(reader: BitReader, kind: int, pps: Pps, *, idr: bool, reference: bool, poc_type: int) -> None:
+def _read_rest(
+    reader: BitReader, kind: int, pps: Pps, *, idr: bool, reference: bool, poc_type: int
+) -> tuple[tuple[int, ...], ...] | None:
     if poc_type == 0 and pps.bottom_order:
         reader.signed()
     if pps.redundant:
         reader.unsigned()
     _skip_references(reader, kind, pps)
-    if reference:
-        _skip_marking(reader, idr=idr)
+    marking = _read_marking(reader, idr=idr) if reference else None
     if pps.cabac and kind != I_SLICE:
         reader.unsigned()
     reader.signed()
     if pps.deblocking and reader.unsigned() != 1:
         reader.signed()
         reader.signed()
+    return marking
 
 
 def _skip_references(reader: BitReader, kind: int, pps: Pps) -> None:
@@ -154,13 +165,17 @@ def _skip_weights(reader: BitReader, counts: list[int]) -> None:
                         reader.signed()
 
 
-def _skip_marking(reader: BitReader, *, idr: bool) -> None:
+def _read_marking(reader: BitReader, *, idr: bool) -> tuple[tuple[int, ...], ...] | None:
     if idr:
-        reader.bits(2)
-    elif reader.flag():
-        while operation := reader.unsigned():
-            for _ in range({1: 1, 2: 1, 3: 2, 4: 1, 5: 0, 6: 1}.get(operation, 0)):
-                reader.unsigned()
+        reader.bits(1)
+        return ((_LONG_TERM_IDR,),) if reader.flag() else None
+    if not reader.flag():
+        return None
+    rows = []
+    while operation := reader.unsigned():
+        count = {1: 1, 2: 1, 3: 2, 4: 1, 5: 0, 6: 1}.get(operation, 0)
+        rows.append((operation, *(reader.unsigned() for _ in range(count))))
+    return tuple(rows)
 
 
 def escape(payload: bytes) -> bytes:

@@ -6,10 +6,11 @@ is at most 512 samples (10.7 ms at 48 kHz) from where it belongs; the rounding i
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -18,12 +19,14 @@ from .cell import ask
 from .errors import ClipError, VerifyFailed
 from .fades import CUT_FADE_S, Placement, envelope
 from .limits import Limits
-from .threads import cores
+from .threads import all_of, cores
 
 #: Packets encoded beyond a joint's fade on both sides, so that the windows that overlap are of one signal.
 _MARGIN_PACKETS = 1
-#: Joints from which on a second cell pays for itself.
-_JOINTS_WORTH_A_CELL = 2
+#: Most joints that a cell is given at a time: few, so that the film can be written as far as its sound is there.
+_RUNS_PER_ERRAND = 3
+#: How often whoever waits for packets looks whether they are still wanted.
+_LOOK_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,19 +154,52 @@ class Mixer:
         return mixed
 
 
+class Arrivals:
+    """Encoded packets on their way from the cells to whoever writes the film; he waits for what is not there yet."""
+
+    def __init__(self) -> None:
+        self._there = threading.Condition()
+        self._packets: dict[int, bytes] = {}
+
+    def deliver(self, first: int, packets: Sequence[bytes]) -> None:
+        """Hand over packets, by number in the film."""
+        with self._there:
+            self._packets.update(enumerate(packets, first))
+            self._there.notify_all()
+
+    def take(self, first: int, count: int, still_wanted: Callable[[], None]) -> list[bytes]:
+        """Wait for packets ``[first, first + count)`` and return them, once. Blocking; see :mod:`.mp4.payload`."""
+        wanted = range(first, first + count)
+        with self._there:
+            while not all(number in self._packets for number in wanted):
+                still_wanted()
+                self._there.wait(_LOOK_S)
+            return [self._packets.pop(number) for number in wanted]
+
+
 @dataclass(frozen=True, slots=True)
-class SplicedSound:
-    """Packets of the whole film.
+class Errand:
+    """Some runs of packets for one cell to encode: each ``(first, count)``, and the task's arguments."""
+
+    wanted: tuple[tuple[int, int], ...]
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Splicing:
+    """The sound of the whole film.
 
     Attributes:
-        runs: Where they come from.
-        encoded: The packets of each encoded run, by its first film packet.
+        runs: Where its packets come from.
         errors: Per clip, how many samples its sound is late (negative: early).
+        errands: What is to be encoded, in the order of the film.
+        arrivals: Where encoded packets go.
     """
 
     runs: tuple[Run, ...]
-    encoded: dict[int, list[bytes]]
     errors: tuple[int, ...]
+    errands: tuple[Errand, ...] = ()
+    arrivals: Arrivals = field(default_factory=Arrivals)
 
 
 def encode_runs(
@@ -185,16 +221,15 @@ def encode_runs(
     return encode(mixer, runs, sample_rate=sample_rate, channels=channels, bit_rate=bit_rate)
 
 
-async def splice(
+def plan_splicing(
     sources: Sequence[AacSource | None],
     places: Sequence[Placement],
     *,
     sample_rate: int,
     channels: int,
     bit_rate: int,
-    limits: Limits,
-) -> SplicedSound:
-    """Make the film's packets.
+) -> Splicing:
+    """Decide where the film's packets come from, and read what encoding those around joints takes. Blocking.
 
     Args:
         sources: One AAC track per clip, all of the film's rate and channels; ``None`` is silence.
@@ -202,29 +237,41 @@ async def splice(
         sample_rate: In Hz.
         channels: 1, 2 or 6.
         bit_rate: Of what is encoded, in bits per second.
-        limits: Resources of the processes that decode and encode.
-
-    Raises:
-        Damaged: A packet near a joint does not decode.
     """
     spans = [None if source is None else Span(source.packets, source.zero) for source in sources]
     runs, errors = plan_packets(spans, places, sample_rate)
     fresh = [run for run in runs if run.clip is None]
-    share = -(-len(fresh) // max(1, min(cores(), len(fresh) // _JOINTS_WORTH_A_CELL))) or 1
     form = {"sample_rate": sample_rate, "channels": channels, "bit_rate": bit_rate}
+    errands = []
+    share = max(1, min(_RUNS_PER_ERRAND, -(-len(fresh) // cores())))
+    for at in range(0, len(fresh), share):
+        part = fresh[at : at + share]
+        wanted = tuple((run.first, run.last - run.first) for run in part)
+        heard = {"excerpts": _excerpts(part, sources, places, errors), "places": list(places), "errors": errors}
+        errands.append(Errand(wanted, form | heard | {"runs": wanted}))
+    return Splicing(tuple(runs), tuple(errors), tuple(errands))
 
-    async def make(part: Sequence[Run]) -> dict[int, list[bytes]]:
-        excerpts = await asyncio.to_thread(_excerpts, part, sources, places, errors)
-        wanted = [(run.first, run.last - run.first) for run in part]
-        arguments = {"runs": wanted, "excerpts": excerpts, "places": list(places), "errors": errors}
-        answer = await ask("encode_sound", arguments | form, limits)
-        if answer.result != [count for _, count in wanted] or len(answer.blobs) != sum(answer.result):
-            raise VerifyFailed("the encoder did not make the sound packets that were asked for")
-        packets = iter(answer.blobs)
-        return {first: list(itertools.islice(packets, count)) for first, count in wanted}
 
-    made = await asyncio.gather(*(make(fresh[at : at + share]) for at in range(0, len(fresh), share)))
-    return SplicedSound(tuple(runs), {first: run for part in made for first, run in part.items()}, tuple(errors))
+async def encode_around_joints(splicing: Splicing, limits: Limits) -> None:
+    """Have everything encoded that is, and deliver it. The beginning of the film comes first.
+
+    Raises:
+        Damaged: A packet near a joint does not decode.
+        VerifyFailed: A cell did not do as it was told.
+    """
+    left = iter(splicing.errands)
+
+    async def work() -> None:
+        for errand in left:
+            answer = await ask("encode_sound", errand.arguments, limits)
+            counts = [count for _, count in errand.wanted]
+            if answer.result != counts or len(answer.blobs) != sum(counts):
+                raise VerifyFailed("the encoder did not make the sound packets that were asked for")
+            packets = iter(answer.blobs)
+            for first, count in errand.wanted:
+                splicing.arrivals.deliver(first, list(itertools.islice(packets, count)))
+
+    await all_of(*(work() for _ in range(min(cores(), len(splicing.errands)))))
 
 
 def _excerpts(

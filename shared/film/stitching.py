@@ -22,7 +22,8 @@ from .poster import make_poster
 from .prepare import probe_all, unwrap_all
 from .progress import Reporter
 from .result import Fallback, Film, Progress
-from .verify import Checked, verify_film, verify_joints, verify_tables
+from .threads import beside
+from .verify import Checked, verify_joints, verify_tables
 
 
 async def stitch(
@@ -136,14 +137,7 @@ class _Studio:
         self._notes = pieces.notes
         draft = await maker.draft(pieces)
         # What lies around the joints is decoded while the bytes are copied: it is known before it is written.
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(verify_joints(draft, probes, self._limits))
-                writing = group.create_task(maker.write(draft, pieces, output))
-        except ExceptionGroup as failures:
-            raise failures.exceptions[0] from None
-        self._reporter.enter("verify", 98.0, "checking the film")
-        return await asyncio.to_thread(verify_film, output, writing.result())
+        return await beside(maker.write(draft, output), verify_joints(draft, probes, self._limits))
 
     async def _make_safely(self, chosen: Plan, probes: Sequence[Probe], output: Path) -> Checked:
         maker = Maker(chosen, probes, self._wishes, self._limits, self._work, self._reporter)

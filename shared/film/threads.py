@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import os
 import threading
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from .errors import Cancelled
 
 T = TypeVar("T")
+_slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
 
 class StopFlag:
@@ -46,6 +48,31 @@ async def in_thread(work: Callable[[StopFlag], T]) -> T:
         with contextlib.suppress(Exception):
             await future
         raise
+
+
+async def beside(main: Coroutine[Any, Any, T], *others: Coroutine[Any, Any, object]) -> T:
+    """Do everything at the same time and return what ``main`` does; if one fails, stop the rest and raise its error."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for each in others:
+                group.create_task(each)
+            result = group.create_task(main)
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return result.result()
+
+
+async def all_of(*work: Coroutine[Any, Any, object]) -> None:
+    """Do everything at the same time; if one fails, stop the rest and raise its error."""
+    await beside(asyncio.sleep(0), *work)
+
+
+def encoder_slots() -> asyncio.Semaphore:
+    """Return what all films of an event loop share: as many encoders run at a time as there are cores."""
+    loop = asyncio.get_running_loop()
+    if loop not in _slots:
+        _slots[loop] = asyncio.Semaphore(cores())
+    return _slots[loop]
 
 
 def cores() -> int:

@@ -18,7 +18,7 @@ from .errors import Damaged, VerifyFailed
 from .join import Draft
 from .limits import Limits
 from .model import Probe
-from .mp4 import Mp4Error, Track, read_movie
+from .mp4 import Movie, Mp4Error, Track, read_movie
 from .plan_model import Action, Plan, Segment
 
 #: A group of pictures of our own making up to this long is decoded whole before a joint.
@@ -56,10 +56,17 @@ def verify_tables(path: Path, plan: Plan) -> Checked:
     Raises:
         VerifyFailed: Something is not as planned.
     """
+    return _check_tables(_read_back(path), plan)
+
+
+def _read_back(path: Path) -> Movie:
     try:
-        movie = read_movie(path, max_samples=1 << 24)
+        return read_movie(path, max_samples=1 << 24)
     except Mp4Error as error:
         raise VerifyFailed(f"the film cannot be read back: {error}") from error
+
+
+def _check_tables(movie: Movie, plan: Plan) -> Checked:
     video, audio = movie.first("video"), movie.first("audio")
     if video is None:
         raise VerifyFailed("the film has no picture track")
@@ -106,11 +113,13 @@ def _sound_duration_s(audio: Track) -> float:
 def verify_film(path: Path, draft: Draft) -> Checked:
     """Check a film just written: its tables against the plan, its bytes at every joint against where they came from.
 
+    Blocking; reads the header and little more.
+
     Raises:
         VerifyFailed: Something is not as planned.
     """
-    checked = verify_tables(path, draft.plan)
-    video = read_movie(path, max_samples=1 << 24).first("video")
+    movie = _read_back(path)
+    checked, video = _check_tables(movie, draft.plan), movie.first("video")
     assert video is not None
     if (video.sizes != draft.video.sizes).any() or (video.sync != draft.video.sync).any():
         raise VerifyFailed("the film's tables are not those that were laid out")
@@ -140,10 +149,11 @@ async def verify_joints(draft: Draft, probes: Sequence[Probe], limits: Limits) -
     Raises:
         VerifyFailed: They do not decode cleanly.
     """
-    entry = parse_visual_entry(draft.video.entry)
-    packets = await asyncio.to_thread(joint_samples, draft, probes)
-    if not packets:
+    numbers = joint_numbers(draft, probes)
+    if not numbers:
         return
+    packets = await asyncio.to_thread(read_samples, draft, numbers)
+    entry = parse_visual_entry(draft.video.entry)
     codec = _DECODERS.get(draft.plan.target.codec, draft.plan.target.codec)
     arguments = {"codec": codec, "extradata": entry.config, "packets": packets, "threads": 1}
     try:
@@ -154,14 +164,14 @@ async def verify_joints(draft: Draft, probes: Sequence[Probe], limits: Limits) -
         raise VerifyFailed(f"{answer.result} of {len(packets)} frames around the joints decode")
 
 
-def joint_samples(draft: Draft, probes: Sequence[Probe]) -> list[bytes]:
-    """Read the packets around a film's joints that have to be decoded. Blocking."""
+def joint_numbers(draft: Draft, probes: Sequence[Probe]) -> list[int]:
+    """Return the packets around a film's joints that have to be decoded, by number in its picture track. Pure."""
     segments = draft.plan.segments
     copied = [segment.action in {Action.COPY, Action.CONTINUE} for segment in segments]
     looked_at = [_frames_to_decode(draft, segment, probes[segment.clip]) for segment in segments]
     sync = np.flatnonzero(draft.video.sync).tolist()
     whole = [segment.graft is not None for segment in segments]
-    return read_samples(draft, joint_packets(sync, [segment.frames for segment in segments], copied, looked_at, whole))
+    return joint_packets(sync, [segment.frames for segment in segments], copied, looked_at, whole)
 
 
 def _frames_to_decode(draft: Draft, segment: Segment, found: Probe) -> int:
@@ -181,9 +191,7 @@ def read_samples(draft: Draft, numbers: Sequence[int], most_bytes: int = 1 << 30
         for number in numbers:
             index, offset = int(video.source[number]), int(video.offsets[number])
             size, source = min(most_bytes, int(video.sizes[number])), draft.sources[index]
-            if isinstance(source, bytes):
-                found.append(source[offset : offset + size])
-                continue
+            assert isinstance(source, Path)  # pictures lie in files; only sound is still being made
             if index not in files:
                 files[index] = stack.enter_context(source.open("rb")).fileno()
             found.append(os.pread(files[index], size, offset))

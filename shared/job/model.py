@@ -142,13 +142,19 @@ class Attempt(Document):
 
 
 class Artifact(Document):
-    """A media file of ours in the artifact store."""
+    """A media file of ours in the artifact store.
+
+    Attributes:
+        probe: what the film engine found when the file came home, in its own short words (`shared.film.Probe`),
+            so that nobody has to look again; None if it must be looked at.
+    """
 
     key: str
     size_bytes: int
     duration_s: float | None = None
     width: int | None = None
     height: int | None = None
+    probe: str | None = None
 
 
 class Clip(Document):

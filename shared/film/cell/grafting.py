@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from typing import Any
 
 import av
@@ -95,15 +96,15 @@ class Recipe:
 
 
 def graft(
-    report: Callable[[float], None], *, before: Stretch, after: Stretch, following: Sequence[bytes], recipe: Recipe
+    report: Callable[[float], None], *, before: Stretch, after: Stretch, begin: int, recipe: Recipe
 ) -> tuple[Any, list[bytes]]:
     """Encode a transition.
 
     Args:
         report: Told the share that is done.
         before: The first clip's end.
-        after: The second clip's beginning, up to where the copy begins.
-        following: The clip's next packets, at least one, for the trial.
+        after: The second clip's beginning, with at least one picture that is copied, for the trial.
+        begin: Which of its pictures is the first that is copied.
         recipe: How.
 
     Returns:
@@ -113,17 +114,19 @@ def graft(
     Raises:
         VerifyFailed: The graft does not take; the transition must be made in another way.
     """
-    length = before.last - before.first - recipe.overlap + after.last - after.first
+    length, following = before.last - before.first - recipe.overlap + begin, after.packets[begin:]
+    # One decoder goes through the second clip: the pictures behind the transition are what the trial is held against.
+    beginning = _decoded(after, recipe.threads)
     try:
         host = parse_sps(recipe.sps)
-        made = _encode(_pictures(before, after, recipe), length, host, recipe, report)
+        made = _encode(_pictures(before, islice(beginning, begin), recipe), length, host, recipe, report)
         pps, packets, ranks, number = _rehoused(made, length, host, recipe)
         next_slice = next(nal for nal in iter_nals(following[0]) if nal[0] & 31 in SLICE_NALS)
         shift = number - parse_slice(next_slice, host).frame_num
-        moved = [move(packet, host, shift, 2 * (length - after.last)) for packet in following]
+        moved = [move(packet, host, shift, 2 * (length - begin)) for packet in following]
     except H264Error as error:
         raise VerifyFailed(f"the clips' headers do not allow a graft: {error}") from error
-    _try_out(after, following, [*packets, *moved], pps, length, recipe)
+    _try_out(beginning, after.config, [*packets, *moved], pps, length, recipe)
     return {"ranks": ranks, "shift": shift}, [pps, *packets]
 
 
@@ -163,14 +166,13 @@ def _decoder(config: bytes, threads: int) -> VideoCodecContext:
     return context
 
 
-def _pictures(before: Stretch, after: Stretch, recipe: Recipe) -> Iterator[av.VideoFrame]:
+def _pictures(before: Stretch, beginning: Iterator[av.VideoFrame], recipe: Recipe) -> Iterator[av.VideoFrame]:
     """Yield the first clip's pictures, the blended ones, and the second clip's; only the overlap is held."""
     ending: deque[av.VideoFrame] = deque()
     for frame in _decoded(before, recipe.threads):
         ending.append(frame)
         if len(ending) > recipe.overlap:
             yield ending.popleft()
-    beginning = _decoded(after, recipe.threads)
     heads = [next(beginning) for _ in range(recipe.overlap)]
     yield from _blended(list(ending), heads, recipe)
     yield from beginning
@@ -314,17 +316,22 @@ def _check_numbers(header: SliceHeader, own: Sps, number: int, rank: int) -> Non
 
 
 def _try_out(
-    after: Stretch, following: Sequence[bytes], grafted: Sequence[bytes], pps: bytes, length: int, recipe: Recipe
+    rest: Iterator[av.VideoFrame],
+    clips_config: bytes,
+    grafted: Sequence[bytes],
+    pps: bytes,
+    length: int,
+    recipe: Recipe,
 ) -> None:
-    """Decode the clip's next pictures behind the graft, and compare them with the clip's."""
-    wanted = _lumas(_decoder(after.config, recipe.threads), [*after.packets, *following], after.last)
-    config = after.config[:5] + b"\xe1" + len(recipe.sps).to_bytes(2, "big") + recipe.sps
+    """Decode the clip's next pictures behind the graft, and compare them with ``rest``, the clip's."""
+    wanted = [_luma(frame) for frame in rest]
+    config = clips_config[:5] + b"\xe1" + len(recipe.sps).to_bytes(2, "big") + recipe.sps
     # The clip's own picture parameter sets are needed too: its pictures refer to them.
-    own = _pps_part(after.config)
+    own = _pps_part(clips_config)
     config += bytes([own[0] + 1]) + own[1:] + len(pps).to_bytes(2, "big") + pps
     with av.logging.Capture(local=False) as said:
         found = _lumas(_decoder(config, recipe.threads), grafted, length)
-    if said or len(found) != len(wanted) or len(wanted) != len(following):
+    if said or len(found) != len(wanted):
         raise VerifyFailed("the copied pictures do not decode cleanly behind the transition",
                            detail="".join(message for _, _, message in said)[:2000])  # fmt: skip
     worst = min((_psnr_db(one, other) for one, other in zip(found, wanted, strict=True)), default=100.0)
@@ -351,12 +358,16 @@ def _lumas(context: VideoCodecContext, packets: Sequence[bytes], skipped: int) -
             for frame in context.decode(None if packet is None else av.Packet(packet)):
                 seen += 1
                 if seen > skipped:
-                    plane = frame.planes[0]
-                    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
-                    found.append(rows[:, : plane.width].copy())
+                    found.append(_luma(frame))
     except av.error.FFmpegError as error:
         raise VerifyFailed(f"the copied pictures do not decode behind the transition: {error}") from error
     return found
+
+
+def _luma(frame: av.VideoFrame) -> npt.NDArray[np.uint8]:
+    plane = frame.planes[0]
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
+    return rows[:, : plane.width].copy()
 
 
 def _psnr_db(one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> float:

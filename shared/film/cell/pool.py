@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -141,6 +142,8 @@ class _Pool:
             cell.close()
 
 
+#: Not the event loop's own threads: there, those who write films wait for what the cells make.
+_threads = ThreadPoolExecutor(cores() + 4, thread_name_prefix="cell")
 _pool = _Pool()
 atexit.register(_pool.close)
 
@@ -220,7 +223,7 @@ async def ask(
         loop.call_soon_threadsafe(on_share, share)
 
     job = _Job(task, arguments | bounds, report)
-    future = loop.run_in_executor(None, job.run)
+    future = loop.run_in_executor(_threads, job.run)
     seconds = limits.step_timeout_s if timeout_s is None else timeout_s
     try:
         async with asyncio.timeout(seconds):

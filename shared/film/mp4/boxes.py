@@ -90,7 +90,10 @@ class Box:
 
     def child(self, kind: bytes, *, offset: int = 0) -> Box | None:
         """Return the first child of ``kind``, or ``None``."""
-        return next((box for box in self.children(offset) if box.kind == kind), None)
+        for box in self.children(offset):
+            if box.kind == kind:
+                return box
+        return None
 
     def require(self, *path: bytes) -> Box:
         """Return the descendant along ``path``.

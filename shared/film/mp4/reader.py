@@ -250,6 +250,8 @@ def _read_sizes(box: Box, max_samples: int) -> IntArray:
 
 def _expand(counts: IntArray, values: IntArray, total: int) -> IntArray:
     """Repeat each value ``counts`` times, exactly ``total`` in all, whatever the counts claim."""
+    if len(counts) and counts.min() >= 0 and int(counts.sum()) == total:
+        return np.repeat(values, counts)
     ends = np.minimum(np.cumsum(counts), total)
     if total and (not len(ends) or ends[-1] < total or counts.min() < 0):
         raise Mp4Error("a table describes fewer samples than there are")
@@ -257,9 +259,9 @@ def _expand(counts: IntArray, values: IntArray, total: int) -> IntArray:
 
 
 def _read_runs(box: Box, total: int, value_type: str) -> IntArray:
-    rows = box.u32(4)
-    counts = box.table(8, rows, 2)[:, 0]
-    return _expand(counts, box.table(8, rows, 2, value_type)[:, 1], total)
+    rows = box.table(8, box.u32(4), 2, value_type)
+    # A count is unsigned in either kind of table; one beyond any track's is cut down to its samples anyway.
+    return _expand(rows[:, 0] & 0xFFFF_FFFF, rows[:, 1], total)
 
 
 def _read_sync(box: Box | None, total: int) -> npt.NDArray[np.bool_]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,7 +11,7 @@ import pytest
 
 from shared.film import Limits, Probe, Transition, Wishes, check_clip, plan, prepare, probe, stitch, stitching
 from shared.film.join import Draft
-from shared.film.verify import joint_samples, verify_joints
+from shared.film.verify import joint_numbers, verify_joints
 from tests.support.media import Clip, watch
 
 ClipMaker = Callable[[Clip], Path]
@@ -31,6 +30,22 @@ async def test_a_stored_probe_is_the_probe(clip_of: ClipMaker) -> None:
         Probe.loads("{}", clip_of(BASE))
 
 
+async def test_a_packed_probe_is_the_probe_in_few_characters(clip_of: ClipMaker) -> None:
+    for clip in (BASE, replace(BASE, audio=None), replace(BASE, frames=48, gop=1)):
+        path = clip_of(clip)
+        found = await check_clip(path)
+
+        assert Probe.unpacked(found.packed(), path) == found
+        assert len(found.packed()) < 500
+        assert found.packed().isascii()
+
+
+@pytest.mark.parametrize("text", ["", "1.", "1.!", "0.eJwDAAAAAAE=", "1.eJwDAAAAAAE=", "{}"])
+def test_a_text_that_is_no_packed_probe_is_a_value_error(text: str) -> None:
+    with pytest.raises(ValueError, match="stored probe"):
+        Probe.unpacked(text, Path("clip.mp4"))
+
+
 async def test_clips_that_were_checked_are_neither_probed_nor_decoded_again(
     clip_of: ClipMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -42,7 +57,7 @@ async def test_clips_that_were_checked_are_neither_probed_nor_decoded_again(
         raise AssertionError(f"{path} was looked at again")
 
     async def count(draft: Draft, probes: Sequence[Probe], limits: Limits) -> None:
-        decoded.append(len(await asyncio.to_thread(joint_samples, draft, probes)))
+        decoded.append(len(joint_numbers(draft, probes)))
         await genuine(draft, probes, limits)
 
     monkeypatch.setattr(prepare, "probe", refuse)
@@ -62,6 +77,20 @@ async def test_a_file_that_changed_since_it_was_probed_is_probed_again(clip_of: 
 
     film = await stitch([old], tmp_path / "film.mp4")
 
+    assert film.frames == 20
+
+
+async def test_another_file_of_the_same_size_is_probed_again(clip_of: ClipMaker, tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(clip_of(BASE).read_bytes())
+    old = await check_clip(path)
+    other = clip_of(replace(BASE, number=2, frames=20)).read_bytes()
+    padding = path.stat().st_size - len(other)
+    path.write_bytes(other + padding.to_bytes(4, "big") + b"free" + bytes(padding - 8))
+
+    film = await stitch([old], tmp_path / "film.mp4")
+
+    assert old.size_bytes == path.stat().st_size
     assert film.frames == 20
 
 

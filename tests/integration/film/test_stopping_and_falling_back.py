@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from shared.film import (
     stitch,
     stitching,
 )
+from shared.film.process import Finished, run_ffmpeg
+from shared.film.threads import cores
 from tests.support.media import Clip, watch
 from tests.support.waiting import eventually
 
@@ -145,6 +148,39 @@ async def test_the_event_loop_stays_free_while_a_film_is_made(clip_of: ClipMaker
     ticking.cancel()
 
     assert ticks > 10
+
+
+async def test_more_films_at_once_than_there_are_threads_do_not_wait_for_one_another_for_ever(
+    clip_of: ClipMaker, tmp_path: Path
+) -> None:
+    clips = [clip_of(replace(BASE, number=number)) for number in (1, 2)]
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
+
+    films = await asyncio.gather(*(stitch(clips, tmp_path / f"{number}.mp4") for number in range(4)))
+
+    assert [film.frames for film in films] == [72] * 4
+
+
+async def test_all_films_of_a_process_share_as_many_encoders_as_there_are_cores(
+    clip_of: ClipMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running, most = 0, 0
+
+    async def counted(*args: Any, **options: Any) -> Finished:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        try:
+            return await run_ffmpeg(*args, **options)
+        finally:
+            running -= 1
+
+    monkeypatch.setattr(make, "run_ffmpeg", counted)
+    clips = [clip_of(replace(BASE, number=number, audio=None)) for number in (1, 2)]
+
+    await asyncio.gather(*(stitch(clips, tmp_path / f"{n}.mp4", Wishes(size=(96, 54))) for n in range(cores())))
+
+    assert most == cores()
 
 
 async def test_a_second_cancellation_does_not_leave_ffmpeg_running(clip_of: ClipMaker, tmp_path: Path) -> None:

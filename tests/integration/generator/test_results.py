@@ -9,6 +9,7 @@ from services.generator.bringing_home import MAX_FETCHES
 from services.generator.file_sink import FileSink
 from shared import service
 from shared.events import EventName
+from shared.film import Probe
 from shared.job.model import AttemptState, ClipStatus, Failure, Job, JobStatus, Lease
 from tests.support.fixtures_world import OpenWorld
 from tests.support.waiting import eventually
@@ -60,6 +61,10 @@ async def test_a_result_that_can_be_had_in_the_end_is_brought_home_and_ordered_o
         assert stored is not None
         assert stored.size_bytes == clip.artifact.size_bytes
         assert (clip.artifact.width, clip.artifact.height) == (320, 180)
+        async with w.artifacts.local_path(clip.artifact.key) as path:
+            assert path is not None
+            assert clip.artifact.probe is not None
+            assert Probe.unpacked(clip.artifact.probe, path).is_of(path)
         assert len(await w.orders(f"[twin:{how}]")) == 1
 
     for how in MENDED:  # one after the other: they share the clock that leaps

@@ -3,7 +3,7 @@
 import asyncio
 import errno
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,21 @@ import pytest
 from services.stitcher import bootstrap, stitching
 from shared import service
 from shared.events import EventName
-from shared.film import DiskFull, EncodeFailed, EngineError, Film, TimedOut, stitch
+from shared.film import (
+    DiskFull,
+    EncodeFailed,
+    EngineError,
+    Film,
+    Limits,
+    Probe,
+    TimedOut,
+    check_clip,
+    prepare,
+    probe,
+    stitch,
+    verify,
+)
+from shared.film.cell import Answer, ask
 from shared.job.clips import begin_fetch, begin_order, clip_home, order_taken
 from shared.job.create import ClipWish, JobWish, new_job, new_job_id, new_task_id
 from shared.job.model import Artifact, Failure, Job, JobStatus, Lease, Stage
@@ -76,8 +90,8 @@ def failing_once_with(error: BaseException) -> Callable[[int], Awaitable[None]]:
     return before
 
 
-async def clips_home(w: World, files: list[Path]) -> str:
-    """Store a job whose clips have all come home, announce it, and return its id."""
+async def clips_home(w: World, files: list[Path], probes: Sequence[str | None] = ()) -> str:
+    """Store a job whose clips have all come home, with what was found out about them, announce it; return its id."""
     now, policy = w.clock(), w.parts.context.policy
     job = new_job(
         new_job_id(now), [new_task_id() for _ in files], JobWish(clips=(ClipWish("a boat"),) * len(files)), now
@@ -89,7 +103,7 @@ async def clips_home(w: World, files: list[Path]) -> str:
         job = begin_order(job, number, owner="g", provider="kie", model="m", now=now, policy=policy)
         job = order_taken(job, number, 1, task_id=f"task-{number}", now=now, policy=policy)
         job = begin_fetch(job, number, 1, owner="g", now=now, policy=policy)
-        home = Artifact(key=key, size_bytes=1)
+        home = Artifact(key=key, size_bytes=1, probe=probes[number - 1] if probes else None)
         job = clip_home(job, number, 1, owner="g", artifact=home, credits_spent=30, now=now)
     await w.put(job)
     await w.parts.context.emitter.announce(job)
@@ -132,6 +146,39 @@ async def test_clips_that_are_home_become_a_film_with_a_poster(open_world: OpenW
     view = await w.view(job_id)
     assert view["film"]["frames"] == 2 * FRAMES
     assert any("copied" in line for line in view["film"]["plan"]["explained"])
+
+
+async def test_clips_that_were_checked_when_they_came_home_are_only_joined(
+    open_world: OpenWorld, clips: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at: list[Path] = []
+    asked: list[str] = []
+
+    def look(path: Path, limits: Limits) -> Probe:
+        looked_at.append(path)
+        return probe(path, limits)
+
+    async def decode(task: str, arguments: dict[str, Any], limits: Limits, **options: Any) -> Answer:
+        asked.append(task)
+        return await ask(task, arguments, limits, **options)
+
+    monkeypatch.setattr(prepare, "probe", look)
+    monkeypatch.setattr(verify, "ask", decode)
+    known = [(await check_clip(path)).packed() for path in clips]
+    w = await open_world(partners=(), services=STITCHER)
+
+    job = await until_stitched(w, await clips_home(w, clips, known))
+
+    assert job.film is not None
+    assert job.film.frames == 2 * FRAMES
+    assert (looked_at, asked) == ([], [])
+    for useless in ([None, None], ["1.nonsense", "0.old"], known[::-1]):
+        job = await until_stitched(w, await clips_home(w, clips, useless))
+        assert job.film is not None
+        assert job.film.frames == 2 * FRAMES
+        assert (len(looked_at), asked) == (2, ["decode_pictures"]), useless
+        looked_at.clear()
+        asked.clear()
 
 
 async def test_a_broken_clip_fails_the_job_with_its_number(

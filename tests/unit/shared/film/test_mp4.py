@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,8 @@ from hypothesis import strategies as st
 
 from shared.film import EngineError, Limits
 from shared.film.mp4 import Mp4Error, Mp4Truncated, OutputTrack, read_movie, write_movie
-from shared.film.mp4.writer import run_lengths
+from shared.film.mp4.layout import run_lengths
+from shared.film.splice import Arrivals
 from shared.film.tracks import audio_info, video_info
 from tests.support.media import Clip, make_clip
 
@@ -74,6 +77,43 @@ def test_files_are_copied_as_blobs_are(tmp_path: Path) -> None:
     write_movie(tmp_path / "b.mp4", [tmp_path / "source"], [track], 15360)
 
     assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+
+
+class _Arriving:
+    """Samples of which the last is there only when somebody has waited for it."""
+
+    def __init__(self, samples: list[bytes]) -> None:
+        self.samples, self.asked = samples, 0
+
+    def take(self, first: int, count: int, still_wanted: Callable[[], None]) -> list[bytes]:
+        self.asked += 1
+        still_wanted()
+        return self.samples[first : first + count]
+
+
+def test_samples_that_arrive_while_the_film_is_written_lie_where_known_ones_would(tmp_path: Path) -> None:
+    picture = _track([5, 60, 7, 8], [512] * 4, [0] * 4, [True, False, False, True], 0)
+    sizes = [3, 300, 4, 9]
+    known = _track(sizes, [512] * 4, [0] * 4, [True] * 4, 1)
+    coming = replace(known, offsets=np.arange(4, dtype=np.int64), sizes=np.zeros(4, np.int64))
+    samples = [bytes([index]) * size for index, size in enumerate(sizes)]
+    arriving, pictures = _Arriving(samples), bytes(80)
+
+    write_movie(tmp_path / "a.mp4", [pictures, b"".join(samples)], [picture, known], 15360)
+    write_movie(tmp_path / "b.mp4", [pictures, arriving], [picture, coming], 15360)
+
+    assert (tmp_path / "b.mp4").read_bytes() == (tmp_path / "a.mp4").read_bytes()
+    assert arriving.asked == 2, "once for each run of samples that lie together"
+
+
+def test_a_film_that_is_not_wanted_any_more_does_not_wait_for_its_samples(tmp_path: Path) -> None:
+    coming = replace(_track([1], [512], [0], [True], 0), sizes=np.zeros(1, np.int64))
+
+    def stop(_bytes: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_movie(tmp_path / "a.mp4", [Arrivals()], [coming], 15360, checkpoint=stop)
 
 
 def test_a_source_that_shrinks_while_it_is_copied_is_an_error(tmp_path: Path) -> None:
