@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -76,9 +76,25 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def make_server(
-    app: Any, host: str, port: int, *, grace_s: float = 20, stopping: Callable[[], None] | None = None
+    app: Any,
+    host: str,
+    port: int,
+    *,
+    grace_s: float = 20,
+    stopping: Callable[[], None] | None = None,
+    proxies: Sequence[str] = (),
 ) -> HttpServer:
-    """Return a server for `app`; nothing listens yet."""
+    """Return a server for `app`; nothing listens yet.
+
+    Args:
+        app: what answers.
+        host: the address to listen on.
+        port: 0 stands for any free one.
+        grace_s: how long answers under way may take when it is told to stop.
+        stopping: see `HttpServer`.
+        proxies: addresses and networks whose `X-Forwarded-For` is believed: the client is the last address in it that
+            is none of them.
+    """
     return HttpServer(
         uvicorn.Config(
             app,
@@ -88,6 +104,7 @@ def make_server(
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=round(grace_s),
+            forwarded_allow_ips=list(proxies),
         ),
         stopping,
     )

@@ -9,7 +9,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -23,10 +23,12 @@ from shared.bus.protocol import Bus, Subscription
 from shared.bus.rabbit import RabbitBus
 from shared.bus.topology import SUBSCRIPTIONS
 from shared.context import Context
+from shared.crowding import Crowding
 from shared.emitter import Emitter
 from shared.errors import ConfigurationError, DependencyDown
 from shared.job.outstanding import due_at, expires_at
 from shared.media_links import MediaLinks
+from shared.presence import Presence, Takes
 from shared.reconciler import Reconciler
 from shared.service import BusMetrics, Route, attach
 from shared.settings import Settings
@@ -46,7 +48,12 @@ CONNECT_AGAIN_S = 2.0
 
 @dataclass(frozen=True)
 class Parts:
-    """Everything a service is built from."""
+    """Everything a service is built from.
+
+    Attributes:
+        service: what this process is; `embedded` is all of them in one.
+        takes: what the bus remembers of the messages it handed out.
+    """
 
     settings: Settings
     context: Context
@@ -54,6 +61,8 @@ class Parts:
     bus: Bus
     distributed: bool
     work_dir: Path
+    service: str = "embedded"
+    takes: Takes = field(default_factory=Takes)
 
     @cached_property
     def signer(self) -> Signer:
@@ -104,20 +113,20 @@ def choose_backend(settings: Settings, *, distributed: bool) -> Backend:
     return SqliteBackend(settings.data_dir / "jobs.sqlite3")
 
 
-def choose_bus(settings: Settings, *, distributed: bool) -> Bus:
-    """Return the bus that the environment names.
+def choose_bus(settings: Settings, *, distributed: bool, takes: Takes | None = None) -> Bus:
+    """Return the bus that the environment names; `takes` is told what it hands out.
 
     Raises:
         ConfigurationError: none is named and the services run as separate processes.
     """
     if settings.rabbitmq_url is not None:
-        return RabbitBus(settings.rabbitmq_url.get_secret_value(), SUBSCRIPTIONS, observer=BusMetrics())
+        return RabbitBus(settings.rabbitmq_url.get_secret_value(), SUBSCRIPTIONS, observer=BusMetrics(takes))
     if distributed:
         raise ConfigurationError(
             "RABBITMQ_URL is not set: services that run as separate processes need a broker, e.g. "
             "amqp://user:password@host:5672/ (or run all in one process with `sora-stitcher up`)"
         )
-    return MemoryBus(SUBSCRIPTIONS, observer=BusMetrics())
+    return MemoryBus(SUBSCRIPTIONS, observer=BusMetrics(takes))
 
 
 @asynccontextmanager
@@ -125,7 +134,8 @@ async def open_parts(settings: Settings, service: str, *, distributed: bool) -> 
     """Choose the adapters; nothing is connected yet (see `connect`). On leaving, everything is closed."""
     policy = settings.policy()
     backend = choose_backend(settings, distributed=distributed)
-    bus = choose_bus(settings, distributed=distributed)
+    takes = Takes()
+    bus = choose_bus(settings, distributed=distributed, takes=takes)
     store = JobStore(backend, due_at=partial(due_at, policy=policy), expires_at=partial(expires_at, policy=policy))
     metrics.zero(service)
     metrics.BUILD.labels(service, VERSION).set(1)
@@ -143,6 +153,8 @@ async def open_parts(settings: Settings, service: str, *, distributed: bool) -> 
                 bus=bus,
                 distributed=distributed,
                 work_dir=work_dir,
+                service=service,
+                takes=takes,
             )
         finally:
             await bus.close()
@@ -163,21 +175,27 @@ async def connect(parts: Parts) -> None:
 
 
 async def work(parts: Parts, subscriptions: Iterable[Subscription], routes: Sequence[Route]) -> None:
-    """Connect, consume, and reconcile until cancelled."""
+    """Connect, consume, reconcile, and say that this process is there, until cancelled."""
     await connect(parts)
     await attach(parts.bus, subscriptions, routes)
     log.info("working", version=VERSION)
-    settings = parts.settings
+    context = parts.context
     reconciler = Reconciler(
-        parts.context.store,
-        parts.context.emitter,
-        parts.context.artifacts,
-        parts.context.policy,
-        owner=parts.context.process,
-        every_ms=settings.reconcile_every_ms,
-        clock=parts.context.clock,
+        context.store,
+        context.emitter,
+        context.artifacts,
+        context.policy,
+        owner=context.process,
+        every_ms=parts.settings.reconcile_every_ms,
+        clock=context.clock,
+        crowds=Crowding(parts.bus).events,
     )
-    await reconciler.run()
+    presence = Presence(context.store, parts.service, context.process, parts.takes, context.clock)
+    announcing = asyncio.create_task(presence.run(), name="presence")
+    try:
+        await reconciler.run()
+    finally:
+        await cancel(announcing)
 
 
 async def until_told_to_stop(*tasks: "asyncio.Task[None]") -> None:

@@ -10,9 +10,11 @@ import structlog
 from shared import metrics, tracing
 from shared.bus.observer import Publication, Settlement
 from shared.bus.protocol import Bus, Delivery, Handler, OnDead, Reject, Retry, Subscription
+from shared.clock import Clock, now_ms
 from shared.errors import DependencyDown, JobNotFound, Refused
 from shared.events import EventName
 from shared.leases import LeaseLost
+from shared.presence import Takes
 
 log = structlog.get_logger(__name__)
 
@@ -141,7 +143,16 @@ def _named(down: DependencyDown) -> str:
 
 
 class BusMetrics:
-    """Counts how deliveries end and what is published; a `shared.bus.observer.BusObserver`."""
+    """Counts how deliveries end and what is published; a `shared.bus.observer.BusObserver`.
+
+    Args:
+        takes: what remembers the last message of each queue, too.
+        clock: the time it is remembered with.
+    """
+
+    def __init__(self, takes: Takes | None = None, clock: Clock = now_ms) -> None:
+        self._takes = takes or Takes()
+        self._clock = clock
 
     def published(self, event: EventName, outcome: Publication) -> None:
         """A publish ended."""
@@ -152,6 +163,7 @@ class BusMetrics:
         _ending.set(None)
         wait = metrics.QUEUE_WAIT.labels(subscription.service, str(subscription.event))
         wait.observe(max(0.0, delivery.waited_s), tracing.exemplar(delivery.event.traceparent))
+        self._takes.note(subscription.queue, delivery.waited_s, self._clock())
 
     def settled(self, subscription: Subscription, delivery: Delivery, outcome: Settlement, seconds: float) -> None:
         """A handler ended."""

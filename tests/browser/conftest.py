@@ -5,10 +5,14 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, Page
+from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from tests.support.chromium import chromium
 from tests.support.world import World, world
+
+PATIENCE_MS = 20_000
+"""How long a page may take for what is waited for, on a machine that has much else to do."""
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -22,7 +26,7 @@ async def browser() -> AsyncIterator[Browser]:
 async def profile(browser: Browser) -> AsyncIterator[BrowserContext]:
     """A fresh profile; no page of it may run into an error, or be stopped by the Content-Security-Policy."""
     context = await browser.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(PATIENCE_MS)
     problems: list[str] = []
     context.on("weberror", lambda error: problems.append(str(error.error)))
     context.on("console", lambda said: problems.append(said.text) if "Content Security Policy" in said.text else None)

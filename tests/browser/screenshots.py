@@ -71,6 +71,7 @@ async def fill(system: Running, http: httpx.AsyncClient) -> dict[str, str]:
         "film": f"/films/{done[1]}",
         "review": f"/films/{review}",
         "operations": "/operations",
+        "reference": "/docs",
     }
 
 
@@ -89,7 +90,7 @@ async def take(browser: Browser, base: str, pages: dict[str, str], width: int, t
             await page.locator("#prompt-0").fill("A chef plates a dessert, slow motion, warm light")
             await page.locator("#prompt-1").fill("The guest smiles and takes the first bite")
             await page.locator("[data-e=film]", has_text="20 s").wait_for(timeout=20_000)
-        elif name != "operations":
+        elif name not in ("operations", "reference"):
             await page.wait_for_load_state("load")
         await save(page, f"{name}-{width}-{theme}")
     await context.close()

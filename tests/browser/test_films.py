@@ -45,6 +45,34 @@ async def test_a_film_is_made_from_an_empty_page_to_the_playing_result(studio: W
     await expect(page.locator("#part-plan")).to_contain_text("taken over bit by bit")
 
 
+async def test_clips_with_wishes_of_their_own_are_checked_beside_their_fields(studio: World, page: Page) -> None:
+    await page.goto(url(studio, "/films/new"))
+    prompts = page.get_by_label("What is to be seen and heard")
+    await prompts.first.fill("A lighthouse")
+    await page.get_by_role("button", name="Add a clip").click()
+    cards = page.locator(".prompt-card")
+    await cards.nth(1).get_by_text("More for this clip").click()
+    await cards.nth(1).get_by_label("Existing film").fill("nonsense")
+    await cards.nth(1).get_by_label("Transition to the next clip").select_option("wipeleft")
+    await prompts.nth(2).fill("Gulls")
+    await page.get_by_text("Advanced", exact=True).click()
+    await page.get_by_label("Your own data").fill("spring")
+    await page.get_by_role("button", name="Make the film").last.click()
+    await expect(page.locator("#e-metadata")).to_contain_text("Line 1 is no name and value")
+    await page.get_by_label("Your own data").fill("campaign: spring")
+    await page.get_by_role("button", name="Estimate").click()
+    await expect(page.locator("#e-clipUrl-1")).to_have_text("Must be an address like https://host/path")
+    await cards.nth(1).get_by_label("Existing film").fill("")
+    await prompts.nth(1).fill("A keeper")
+    await expect(page.locator("[data-e=film]")).to_have_text("30 s")
+    await page.get_by_label("Wait for approval before joining").check()
+    await page.get_by_role("button", name="Make the film").last.click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("A lighthouse")
+    job = await studio.job(page.url.rpartition("/")[2])
+    assert [joint.kind for joint in job.wishes.joints] == ["none", "wipeleft"]
+    assert job.metadata == {"campaign": "spring"}
+
+
 async def test_the_form_works_without_scripts(studio: World, page: Page) -> None:
     await page.context.route("**/*.js", lambda route: route.abort())
     await page.goto(url(studio, "/films/new"))
@@ -99,6 +127,17 @@ async def test_a_failed_film_says_why_and_is_retried(studio: World, page: Page) 
     await row.get_by_role("link").click()
     await page.get_by_role("button", name="Retry what is missing").click()
     await expect(page.locator("#part-stage .badge")).to_have_text("Completed", timeout=LONG_MS)
+
+
+async def test_the_page_of_a_film_that_is_over_notices_when_it_goes_on(studio: World, page: Page) -> None:
+    job_id = await studio.submit("another boat in trouble [twin:create=402*1]", review=True)
+    await studio.until_finished(job_id)
+    await page.clock.install()
+    await page.goto(url(studio, f"/films/{job_id}"))
+    await expect(page.locator("#part-stage .badge")).to_have_text("Failed")
+    assert (await studio.http.post(f"/api/job/{job_id}/retry")).status_code == 200
+    await page.clock.fast_forward(16_000)
+    await expect(page.locator("#part-stage .badge")).to_have_text("Needs approval", timeout=LONG_MS)
 
 
 async def test_hostile_text_is_shown_as_text(studio: World, page: Page) -> None:

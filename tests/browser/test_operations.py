@@ -11,6 +11,7 @@ from shared.bus.protocol import Delivery, Reject
 from shared.bus.topology import GENERATOR
 from shared.events import Event, EventName, JobCreated
 from shared.models.marks import CREDITS, DOWN
+from shared.version import VERSION
 from tests.support.world import World, world
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -68,7 +69,9 @@ async def test_what_is_out_of_order_is_shown(plant: World, page: Page) -> None:
     partners = page.get_by_role("region", name="Partners")
     await expect(partners).to_contain_text("sora-2-text-to-video")
     await expect(partners).to_contain_text("812.5")
-    await expect(page.get_by_role("link", name="Open Grafana")).to_have_attribute("href", "https://grafana.example.com")
+    grafana = page.get_by_role("navigation", name="Grafana").get_by_role("link")
+    await expect(grafana.first).to_have_attribute("href", "https://grafana.example.com/d/sora-pipeline")
+    await expect(page.get_by_role("region", name="Services")).to_contain_text(VERSION)
     plant.backend.down = True
     try:
         await page.reload()

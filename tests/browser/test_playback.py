@@ -32,11 +32,14 @@ _OPEN = """async (data) => {
 }"""
 _SEEK = """async ([at, width, height]) => {
     const video = window.film;
+    // `seeked` may come before the frame does, on a busy machine; and no frame comes if it is the one that is shown.
+    const shown = new Promise((resolve) => video.requestVideoFrameCallback(resolve));
     await new Promise((resolve, reject) => {
         video.onseeked = resolve;
         video.onerror = () => reject(new Error(video.error.message));
         video.currentTime = at;
     });
+    await Promise.race([shown, new Promise((resolve) => setTimeout(resolve, 1000))]);
     const context = new OffscreenCanvas(width, height).getContext('2d');
     context.drawImage(video, 0, 0, width, height);
     const pixels = context.getImageData(0, 0, width, height).data;

@@ -1,44 +1,87 @@
 """The form for a new film: from what was typed to the API's body, and from its problems to the fields. Pure."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from typing import Any
 
 from services.gateway.errors import ApiError
+from services.gateway.fields import NO_TRANSITION
 from services.gateway.pages.forms import Form
 
 FIRST_CLIPS = 2
 TEXTS = (
     *("aspectRatio", "model", "transition", "transitionSeconds", "recordId", "resolution", "fps", "fit", "loudness"),
-    *("musicUrl", "musicVolume", "musicDuck", "logoUrl", "logoPosition", "posterAt", "onClipFailure", "minClips"),
-    *("priority", "review", "webhookUrl"),
+    *("musicUrl", "musicVolume", "musicDuck", "musicFade", "exactSound", "logoUrl", "logoPosition", "logoOpacity"),
+    *("posterAt", "onClipFailure", "minClips", "priority", "review", "webhookUrl", "tellClips", "tellReview"),
+    *("metadata", "fields"),
 )
+CLIP_FIELDS = {
+    "prompt": "prompt",
+    "seconds": "seconds",
+    "clipUrl": "source",
+    "clipModel": "model",
+    "clipShape": "shape",
+    "clipSeed": "seed",
+    "joint": "joint",
+    "jointSeconds": "joint_seconds",
+}
+"""The form's fields that come once a clip, in the order of the clips, and where `ClipFields` has them."""
 _DEFAULTS = {"aspectRatio": "landscape", "fit": "contain", "logoPosition": "bottom-right", "onClipFailure": "fail"}
 _DEFAULTS |= {"transition": "none", "priority": "normal"}
 _FIELDS = {
     "audio.loudness": "loudness",
+    "audio.exact": "exactSound",
     "audio.soundtrack": "musicUrl",
     "audio.soundtrack.url": "musicUrl",
+    "audio.soundtrack.artifact": "musicUrl",
     "audio.soundtrack.volume": "musicVolume",
     "audio.soundtrack.duck": "musicDuck",
+    "audio.soundtrack.fade": "musicFade",
     "overlay": "logoUrl",
     "overlay.url": "logoUrl",
+    "overlay.artifact": "logoUrl",
     "overlay.position": "logoPosition",
+    "overlay.opacity": "logoOpacity",
+    "webhookEvents": "webhookUrl",
     "transition.type": "transition",
     "transition.seconds": "transitionSeconds",
     "posterAtSeconds": "posterAt",
 }
 """Fields of the body whose field on the page is called otherwise."""
+_CLIP_FIELDS = {
+    "prompt": "prompt",
+    "durationSeconds": "seconds",
+    "url": "clipUrl",
+    "artifact": "clipUrl",
+    "model": "clipModel",
+    "aspectRatio": "clipShape",
+    "seed": "clipSeed",
+}
+"""The same of a clip's fields."""
+_FOLDED_OF_CLIPS = frozenset(CLIP_FIELDS) - {"prompt", "seconds"}
 _ADVANCED = frozenset(TEXTS) - {"aspectRatio", "model", "transition", "recordId"}
 _BY_CODE = {"record_not_found": "recordId", "airtable_not_configured": "recordId"}
 
 
 @dataclass(frozen=True, slots=True)
 class ClipFields:
-    """What was typed for one clip."""
+    """What was typed for one clip.
+
+    Attributes:
+        source: an existing film instead of a prompt: its address, or its name among the artifacts.
+        joint: how it becomes the next clip; empty if as all of them do.
+    """
 
     prompt: str = ""
     seconds: str = ""
+    source: str = ""
+    model: str = ""
+    shape: str = ""
+    seed: str = ""
+    joint: str = ""
+    joint_seconds: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +108,12 @@ class Problems:
     @property
     def open_advanced(self) -> bool:
         """Whether one of them is folded away."""
-        return any(name in _ADVANCED or name.startswith("seconds-") for name in self.by_field)
+        return any(name in _ADVANCED for name in self.by_field)
+
+    def open_clip(self, index: int, clip: ClipFields) -> bool:
+        """Whether what is folded away of a clip should be seen: something is wrong there, or was typed."""
+        typed = any(getattr(clip, CLIP_FIELDS[name]) for name in _FOLDED_OF_CLIPS)
+        return typed or any(f"{name}-{index}" in self.by_field for name in _FOLDED_OF_CLIPS)
 
 
 def new_form(request_id: str) -> FilmForm:
@@ -75,9 +123,9 @@ def new_form(request_id: str) -> FilmForm:
 
 def read_film_form(form: Form) -> FilmForm:
     """Return what was typed."""
-    prompts, lengths = form.all("prompt"), form.all("seconds")
-    lengths += [""] * (len(prompts) - len(lengths))
-    clips = [ClipFields(prompt, length.strip()) for prompt, length in zip(prompts, lengths, strict=False)]
+    columns = [form.all(name) for name in CLIP_FIELDS]
+    rows = zip_longest(*(column[: len(columns[0])] for column in columns), fillvalue="")
+    clips = [_clip(dict(zip(CLIP_FIELDS.values(), row, strict=True))) for row in rows]
     texts = {name: form.get(name) or _DEFAULTS.get(name, "") for name in TEXTS}
     return FilmForm(clips or [ClipFields()], texts, form.get("requestId"))
 
@@ -100,7 +148,11 @@ def changed(film: FilmForm, operation: str) -> FilmForm:
 
 
 def body_of(film: FilmForm) -> dict[str, Any]:
-    """Return the body of `POST /api/jobs`; what cannot be read as a number stays text, for the API to refuse."""
+    """Return the body of `POST /api/jobs`; what cannot be read as a number stays text, for the API to refuse.
+
+    Raises:
+        ApiError: 400; lines of names and values that are none.
+    """
     texts = film.texts
     body: dict[str, Any] = {"clips": [_clip_body(clip) for clip in film.clips]}
     for name in ("aspectRatio", "model", "recordId", "resolution", "fit", "onClipFailure", "priority", "webhookUrl"):
@@ -109,16 +161,20 @@ def body_of(film: FilmForm) -> dict[str, Any]:
     for name, key, read in (("fps", "fps", _decimal), ("minClips", "minClips", _whole), ("posterAt", "", _decimal)):
         if texts[name]:
             body[key or "posterAtSeconds"] = read(texts[name])
-    if texts["transition"] not in ("", "none"):
-        body["transition"] = {"type": texts["transition"]}
-        if texts["transitionSeconds"]:
-            body["transition"]["seconds"] = _decimal(texts["transitionSeconds"])
+    body |= _joints(film)
     if audio := _audio(texts):
         body["audio"] = audio
     if texts["logoUrl"]:
-        body["overlay"] = {"url": texts["logoUrl"], "position": texts["logoPosition"]}
+        body["overlay"] = {**_source(texts["logoUrl"]), "position": texts["logoPosition"]}
+        if texts["logoOpacity"]:
+            body["overlay"]["opacity"] = _decimal(texts["logoOpacity"])
     if texts["review"]:
         body["review"] = True
+    if told := [event for name, event in (("tellClips", "video.ready"), ("tellReview", "job.review")) if texts[name]]:
+        body["webhookEvents"] = told
+    for name in ("metadata", "fields"):
+        if pairs := _pairs(name, texts[name]):
+            body[name] = pairs
     return body
 
 
@@ -139,37 +195,112 @@ def problems_of(error: ApiError) -> Problems:
     return Problems(by_field, general)
 
 
+def _clip(typed: Mapping[str, str]) -> ClipFields:
+    return ClipFields(**{name: text if name == "prompt" else text.strip() for name, text in typed.items()})
+
+
 def _clip_body(clip: ClipFields) -> dict[str, Any]:
-    body: dict[str, Any] = {"prompt": clip.prompt}
-    if clip.seconds:
-        body["durationSeconds"] = _whole(clip.seconds)
+    body: dict[str, Any] = _source(clip.source) if clip.source else {}
+    if clip.prompt.strip() or not clip.source:
+        body["prompt"] = clip.prompt
+    for key, text, read in (
+        ("durationSeconds", clip.seconds, _whole),
+        ("model", clip.model, str),
+        ("aspectRatio", clip.shape, str),
+        ("seed", clip.seed, _whole),
+    ):
+        if text:
+            body[key] = read(text)
     return body
+
+
+def _source(text: str) -> dict[str, Any]:
+    """Return where an existing file is: on the web, or among our own artifacts."""
+    return {"artifact": text} if text.startswith("jobs/") else {"url": text}
+
+
+def _joints(film: FilmForm) -> dict[str, Any]:
+    """Return how clips become the next: all alike, or each joint by itself if one of them is said to differ."""
+    usual = _joint(film.texts["transition"] or NO_TRANSITION, film.texts["transitionSeconds"])
+    own = [clip for clip in film.clips[:-1] if clip.joint]
+    if not own:
+        return {} if usual["type"] == NO_TRANSITION else {"transition": usual}
+    return {
+        "transitions": [_joint(clip.joint, clip.joint_seconds) if clip.joint else usual for clip in film.clips[:-1]]
+    }
+
+
+def _joint(kind: str, seconds: str) -> dict[str, Any]:
+    if kind == NO_TRANSITION or not seconds:
+        return {"type": kind}
+    return {"type": kind, "seconds": _decimal(seconds)}
 
 
 def _audio(texts: Mapping[str, str]) -> dict[str, Any]:
     audio: dict[str, Any] = {}
     if texts["loudness"]:
         audio["loudness"] = _decimal(texts["loudness"])
+    if texts["exactSound"]:
+        audio["exact"] = True
     if texts["musicUrl"]:
-        audio["soundtrack"] = {"url": texts["musicUrl"]}
-        for name, key in (("musicVolume", "volume"), ("musicDuck", "duck")):
+        audio["soundtrack"] = _source(texts["musicUrl"])
+        for name, key in (("musicVolume", "volume"), ("musicDuck", "duck"), ("musicFade", "fade")):
             if texts[name]:
                 audio["soundtrack"][key] = _decimal(texts[name])
     return audio
+
+
+def _pairs(name: str, text: str) -> dict[str, Any]:
+    """Return lines of `name: value` as an object.
+
+    Raises:
+        ApiError: 400; a line is something else.
+    """
+    pairs: dict[str, Any] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        key, colon, value = line.partition(":")
+        if not line.strip():
+            continue
+        if not (key.strip() and colon):
+            message = f"line {number} is no name and value: write it like `campaign: spring`"
+            raise ApiError(400, "invalid_request", message, details=[{"field": name, "message": message}])
+        pairs[key.strip()] = _value(value.strip())
+    return pairs
+
+
+def _value(text: str) -> Any:
+    """Return a number, a truth value, or whatever else is JSON as that, and anything else as text."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):  # the second for a thousand brackets
+        return text
 
 
 def _page_field(name: str) -> str | None:
     """Return the page's name of a body's field; None for what the page has no field for."""
     if name in _FIELDS:
         return _FIELDS[name]
-    if name in TEXTS:
-        return name
     match name.split("."):
-        case ["clips", number, "durationSeconds"] if number.isdecimal():
-            return f"seconds-{int(number)}"
-        case ["clips", number, *_] if number.isdecimal():
-            return f"prompt-{int(number)}"
-    return None
+        case ["clips", number, *rest] if number.isdecimal():
+            return f"{_CLIP_FIELDS.get('.'.join(rest), 'prompt')}-{int(number)}"
+        case ["transitions", number, *rest] if number.isdecimal():
+            return f"{'jointSeconds' if rest == ['seconds'] else 'joint'}-{int(number)}"
+        case ["metadata" | "fields" as whole, *_]:
+            return whole
+    return name if name in TEXTS else None
+
+
+def warning_in_words(warning: str) -> str:
+    """Return a warning of the estimate, which names a field of the body, in the words of the page."""
+    name, colon, what = warning.partition(": ")
+    match name.split("."):
+        case ["clips", number, _] if number.isdecimal() and colon:
+            return f"The existing film of clip {int(number) + 1} {what}"
+        case ["audio", *_] if colon:
+            return f"The music {what}"
+        case ["overlay", *_] if colon:
+            return f"The logo {what}"
+    return _sentence(warning)
 
 
 def _sentence(message: str) -> str:

@@ -11,6 +11,7 @@ from services.gateway.pages.words import CLIP_TONES, CLIP_WORDS, WEBHOOK_TONES, 
 from shared.errors import Refused
 from shared.job.control import approve, cancel, regenerate, retry
 from shared.job.model import AttemptState, Clip, ClipRole, Film, Job, TimelineEntry, Webhook
+from shared.job.wishes import Joint
 from shared.tokens import MediaToken, Signer
 
 HOUR_MS = 3_600_000
@@ -235,11 +236,10 @@ def _webhook_row(webhook: Webhook) -> WebhookRow:
 def _asked(job: Job) -> list[tuple[str, str]]:
     """Return what was asked for beside the prompts, as far as it is not what everybody gets."""
     wishes = job.wishes
-    transition = wishes.transition
     found: dict[str, Any] = {
         "Shape": job.aspect_ratio.value,
         "Models": ", ".join(job.models),
-        "Transition": f"{transition.kind}, {transition.seconds:g} s" if transition.kind != "none" else "hard cuts",
+        "Transitions" if wishes.joints else "Transition": "; ".join(map(_joint, wishes.joints or (wishes.transition,))),
         "Size": _pixels(*wishes.size) if wishes.size is not None else "",
         "Music": "yes" if wishes.soundtrack is not None else "",
         "Logo": wishes.overlay.position if wishes.overlay is not None else "",
@@ -252,6 +252,10 @@ def _asked(job: Job) -> list[tuple[str, str]]:
         **{f"Data: {name}": str(value)[:200] for name, value in list(job.metadata.items())[:10]},
     }
     return [(name, value) for name, value in found.items() if value]
+
+
+def _joint(joint: Joint) -> str:
+    return f"{joint.kind}, {joint.seconds:g} s" if joint.kind != "none" else "hard cut"
 
 
 __all__ = ["FilmPage", "film_page", "links_of"]

@@ -5,13 +5,17 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from services.gateway.pages.queues_view import QueueRow, ServiceRow, queue_rows, service_rows
 from services.gateway.pages.words import STATUS_WORDS, duration
 from services.gateway.state import GatewayState
-from shared.bus.protocol import DeadLetter, QueueStats
+from shared.airtable.quota import airtable_calls_this_month
+from shared.bus.protocol import DeadLetter
 from shared.errors import DependencyDown
 from shared.models.marks import CREDITS, DOWN, PAUSE
+from shared.presence import present
 from shared.readiness import readiness
 from shared.usage import book_of, day_of, rows_of, total
+from shared.version import VERSION
 
 PATIENCE_S = 4.0
 MOST_LETTERS = 100
@@ -42,18 +46,6 @@ class LetterRow:
 
 
 @dataclass(frozen=True, slots=True)
-class QueueRow:
-    """One queue; `oldest_dead` is how long its oldest dead letter has been lying there."""
-
-    name: str
-    ready: int
-    consumers: int
-    dead: int
-    oldest_dead: str
-    tone: str
-
-
-@dataclass(frozen=True, slots=True)
 class Provider:
     """How the video provider does, as far as the store knows.
 
@@ -73,14 +65,18 @@ class Operations:
     """All of the page.
 
     Attributes:
+        services: what runs, and of which version; None if nobody knows.
+        airtable_calls: of this month; None without a table, or if nobody knows.
         problems: what could not be found out, and why.
     """
 
     parts: Sequence[Part]
+    services: Sequence[ServiceRow] | None
     queues: Sequence[QueueRow]
     letters: Sequence[LetterRow]
     provider: Provider | None
     airtable: Sequence[str] | None
+    airtable_calls: int | None
     counts: Sequence[tuple[str, int]]
     oldest: str
     readers: int
@@ -111,16 +107,20 @@ async def look_around(state: GatewayState) -> Operations:
         asking_counts = group.create_task(found("Films by status", store.counts()))
         asking_oldest = group.create_task(found("Oldest unfinished film", store.oldest_due_created_at()))
         asking_used = group.create_task(found("Usage", store.amounts(book_of(day_of(now)))))
+        asking_calls = group.create_task(found("Airtable's quota", airtable_calls_this_month(store, now)))
+        asking_present = group.create_task(found("Services", present(store, now)))
     ready, health, letters = asking_ready.result(), asking_health.result(), asking_letters.result()
     marks, counts = asking_marks.result(), asking_counts.result()
-    oldest, used = asking_oldest.result(), asking_used.result()
+    oldest, used, processes = asking_oldest.result(), asking_used.result(), asking_present.result()
     rows = [_letter_row(letter, now) for letter in letters or ()]
     return Operations(
         parts=[Part(name, problem) for name, problem in ready.problems.items()],
-        queues=_queue_rows(health.queues if health is not None else (), letters or (), now),
+        services=service_rows(processes, VERSION, now) if processes is not None else None,
+        queues=queue_rows(health.queues if health is not None else (), letters or (), processes or (), oldest, now),
         letters=rows,
         provider=_provider(marks, now) if marks is not None else None,
         airtable=_airtable(marks, now) if marks is not None else None,
+        airtable_calls=asking_calls.result() if state.site.has_airtable else None,
         counts=[(STATUS_WORDS[status], count) for status, count in (counts or {}).items()],
         oldest=duration(now - oldest) if oldest is not None else "",
         readers=state.live.readers,
@@ -157,24 +157,6 @@ def _airtable(marks: dict[str, str], now: int) -> list[str]:
 
 def _until(value: str | None, now: int) -> str:
     return duration(int(value) - now) if value is not None and value.isdecimal() and int(value) > now else ""
-
-
-def _queue_rows(stats: Sequence[QueueStats], letters: Sequence[DeadLetter], now: int) -> list[QueueRow]:
-    oldest: dict[str, int] = {}
-    for letter in letters:
-        if letter.died_at:
-            oldest[letter.queue] = min(letter.died_at, oldest.get(letter.queue, letter.died_at))
-    return [
-        QueueRow(
-            each.queue,
-            each.ready,
-            each.consumers,
-            each.dead,
-            duration(now - oldest[each.queue]) if each.queue in oldest else "",
-            "bad" if each.dead or not each.consumers else "good",
-        )
-        for each in stats
-    ]
 
 
 def _letter_row(letter: DeadLetter, now: int) -> LetterRow:

@@ -8,9 +8,18 @@ from services.gateway.pages import (
     routes_films,
     routes_new_film,
     routes_operations,
+    routes_reference,
     routes_sign_in,
 )
 
 router = APIRouter()
-for _module in (assets, routes_sign_in, routes_new_film, routes_films, routes_actions, routes_operations):
+for _module in (
+    assets,
+    routes_sign_in,
+    routes_new_film,
+    routes_films,
+    routes_actions,
+    routes_operations,
+    routes_reference,
+):
     router.include_router(_module.router)

@@ -21,6 +21,7 @@ from services.gateway.pages.film_form import (
     new_form,
     problems_of,
     read_film_form,
+    warning_in_words,
 )
 from services.gateway.pages.guard import Looking, PageRoute, Posting, wants_json
 from services.gateway.pages.rendering import page
@@ -34,7 +35,12 @@ router = APIRouter(include_in_schema=False, route_class=PageRoute)
 
 CREATE, ESTIMATE = "create", "estimate"
 RESOLUTIONS = ("480p", "720p", "1080p", "1440p", "2160p")
+SHAPES = (("landscape", "Landscape 16:9"), ("portrait", "Portrait 9:16"), ("square", "Square 1:1"))
 _FIRST_TRANSITIONS = ("fade", "dissolve", "fadeblack", "wipeleft", "slideleft")
+_TRANSITIONS = (
+    (NO_TRANSITION, "Hard cut"),
+    *((name, name) for name in (*_FIRST_TRANSITIONS, *sorted(set(TRANSITIONS) - set(_FIRST_TRANSITIONS)))),
+)
 
 
 @router.get("/films/new", response_model=None)
@@ -98,15 +104,16 @@ def _in_words(found: dict[str, object]) -> dict[str, object]:
     credits_range = found["credits"]
     assert isinstance(credits_range, dict)
     low, high = credits_range["min"], credits_range["max"]
-    seconds, wait_s = found["seconds"], found["estimatedSeconds"]
+    seconds, wait_s, warnings = found["seconds"], found["estimatedSeconds"], found["warnings"]
     assert isinstance(seconds, int | float)
     assert isinstance(wait_s, int)
+    assert isinstance(warnings, list)
     return {
         "credits": f"{low:g}" if low == high else f"{low:g} to {high:g}",
         "film": f"{seconds:g} s",
         "wait": f"about {duration(wait_s * 1000)}",
         "models": ", ".join(map(str, found["models"])) if isinstance(found["models"], list) else "",
-        "warnings": found["warnings"],
+        "warnings": [warning_in_words(str(each)) for each in warnings],
     }
 
 
@@ -120,7 +127,6 @@ async def _shown(
     estimate: dict[str, object] | None = None,
     status: int = 200,
 ) -> Response:
-    others = sorted(set(TRANSITIONS) - set(_FIRST_TRANSITIONS))
     return await page(
         request,
         state,
@@ -131,8 +137,10 @@ async def _shown(
         problems=problems or Problems(),
         estimate=estimate,
         models=list(MODELS),
+        model_options=[(name, name) for name in MODELS],
+        shapes=SHAPES,
         first_models=", ".join(state.site.models),
-        transitions=[NO_TRANSITION, *(name for name in _FIRST_TRANSITIONS if name in TRANSITIONS), *others],
+        transition_options=_TRANSITIONS,
         resolutions=RESOLUTIONS,
         max_clips=state.site.max_clips,
     )

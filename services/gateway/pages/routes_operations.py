@@ -15,6 +15,13 @@ from shared.bus.letters import UnknownQueue
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
 
+DASHBOARDS = (
+    ("sora-pipeline", "Pipeline"),
+    ("sora-services", "Services and broker"),
+    ("sora-money", "Provider and money"),
+)
+"""Those of `deploy/grafana`, by their addresses there."""
+
 
 @router.get("/operations", response_model=None)
 async def operations(request: Request, state: State, who: Looking, done: str = "") -> Response:
@@ -27,6 +34,8 @@ async def operations(request: Request, state: State, who: Looking, done: str = "
         found=await look_around(state),
         python=platform.python_version(),
         grafana_url=state.site.grafana_url or "",
+        dashboards=DASHBOARDS,
+        airtable_limit=state.site.airtable_monthly_calls,
         done=done[:100],
     )
 

@@ -1,5 +1,6 @@
 """Signing in with an API key, and out."""
 
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -21,6 +22,15 @@ def own_path(text: str) -> str:
     """Return where to go on to after signing in: a path of ours, never another site's."""
     plain = text.startswith("/") and not text.startswith(("//", "/\\")) and text.isprintable() and "\\" not in text
     return text if plain else "/"
+
+
+def neighbourhood(address: str) -> str:
+    """Return what tries are counted by: an address, or the network of 2^64 that every user of IPv6 has."""
+    try:
+        known = ip_address(address)
+    except ValueError:  # none at all, or a word that a proxy put in its place
+        return address
+    return str(ip_network((known, 64), strict=False)) if isinstance(known, IPv6Address) else str(known)
 
 
 @router.get("/sign-in", response_model=None)
@@ -64,7 +74,7 @@ async def _count(request: Request, state: GatewayState) -> None:
     Raises:
         ApiError: 429.
     """
-    address = request.client.host if request.client is not None else ""
+    address = neighbourhood(request.client.host if request.client is not None else "")
     window = state.context.clock() // WINDOW_MS
     tally = await state.context.store.tally(
         f"sign-in:{address}:{window}", {"tries": 1}, caps={"tries": TRIES}, token=None, ttl_ms=2 * WINDOW_MS

@@ -14,6 +14,8 @@ class Site:
 
     Attributes:
         grafana_url: where its Grafana is.
+        has_airtable: whether there is a table at all.
+        airtable_monthly_calls: what its workspace's plan allows; None if nobody said.
         table_url: of the Airtable table, where people see it; None if it is not known.
         models: `VIDEO_MODELS`, the first choices of everybody who names none.
         max_clips: most clips of a film.
@@ -21,6 +23,8 @@ class Site:
     """
 
     grafana_url: str | None = None
+    has_airtable: bool = False
+    airtable_monthly_calls: int | None = None
     table_url: str | None = None
     models: tuple[str, ...] = ()
     max_clips: int = 100
@@ -31,6 +35,8 @@ class Site:
         """Return the site of these settings."""
         return cls(
             grafana_url=settings.grafana_url,
+            has_airtable=settings.airtable_api_key is not None,
+            airtable_monthly_calls=settings.airtable_monthly_calls,
             table_url=_table_url(settings),
             models=settings.video_models,
             max_clips=settings.max_clips,

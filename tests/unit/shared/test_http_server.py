@@ -72,6 +72,22 @@ async def test_requests_under_way_are_finished_before_it_ends_and_the_port_is_fr
         pass
 
 
+@pytest.mark.parametrize(("proxies", "seen"), [([], "127.0.0.1"), (["127.0.0.0/8", "10.0.0.0/8"], "192.0.2.7")])
+async def test_only_proxies_that_are_named_say_whose_request_they_pass_on(proxies: list[str], seen: str) -> None:
+    async def whose(request: Request) -> Response:
+        assert request.client is not None
+        return PlainTextResponse(request.client.host)
+
+    server = make_server(Starlette(routes=[Route("/", whose)]), "127.0.0.1", 0, proxies=proxies)
+    serving = await started(server)
+    async with client(server) as http:
+        # The first is what the client itself claims; the last was added by a proxy of ours behind the first.
+        answer = await http.get("/", headers={"X-Forwarded-For": "198.51.100.1, 192.0.2.7, 10.1.2.3"})
+        assert answer.text == seen
+    serving.cancel()
+    await asyncio.gather(serving, return_exceptions=True)
+
+
 async def test_a_worker_tells_metrics_liveness_and_readiness() -> None:
     backend, bus = FaultyBackend(), FaultyBus(SUBSCRIPTIONS)
     await bus.start()

@@ -5,6 +5,7 @@ const form = document.getElementById("new");
 const cards = document.getElementById("cards");
 const most = Number(form.dataset.max);
 const PAUSE = 600;
+const NAMES = ["prompt", "seconds", "clipUrl", "clipModel", "clipShape", "clipSeed", "joint", "jointSeconds"];
 
 function number() {
   const all = [...cards.children];
@@ -17,7 +18,8 @@ function number() {
       button.setAttribute("aria-label", label);
       button.disabled = (op === "up" && i === 0) || (op === "down" && n === all.length) || (op === "remove" && all.length === 1);
     }
-    for (const name of ["prompt", "seconds"]) {
+    card.querySelector("[data-joint]").hidden = n === all.length;
+    for (const name of NAMES) {
       const field = card.querySelector(`[name=${name}]`), label = card.querySelector(`label[for="${field.id}"]`);
       const problem = card.querySelector(`[data-problem^="${name}-"]`);
       label.htmlFor = field.id = `${name}-${i}`;
@@ -32,7 +34,11 @@ function number() {
 function act(op, card) {
   if (op === "add") {
     const fresh = cards.lastElementChild.cloneNode(true);
-    for (const field of fresh.querySelectorAll("textarea, input")) { field.value = field.defaultValue = ""; field.removeAttribute("aria-invalid"); }
+    for (const field of fresh.querySelectorAll("textarea, input, select")) {
+      if (field.tagName === "SELECT") field.selectedIndex = 0; else field.value = field.defaultValue = "";
+      field.removeAttribute("aria-invalid");
+    }
+    fresh.querySelector("details").open = false;
     for (const problem of fresh.querySelectorAll("[data-problem]")) { problem.hidden = true; problem.textContent = ""; }
     cards.append(fresh);
     number();
@@ -75,7 +81,8 @@ function show(name, text, always) {
   if (!problem || (text && !always && field && !touched.has(field))) return;
   problem.textContent = text;
   problem.hidden = !text;
-  if (text) field?.setAttribute("aria-invalid", "true"); else field?.removeAttribute("aria-invalid");
+  if (text) { field?.setAttribute("aria-invalid", "true"); problem.closest("details")?.setAttribute("open", ""); }
+  else field?.removeAttribute("aria-invalid");
 }
 async function ask(always = false) {
   const mine = ++asked, data = new URLSearchParams(new FormData(form));

@@ -229,8 +229,8 @@ function filmList(list) {
 function film(article) {
   const id = encodeURIComponent(article.dataset.job), words = JSON.parse(article.dataset.words);
   let timer = 0, running = false, stop = null, again = false;
-  // The stream ends with the job; those who are to be told may still be on the way.
-  const stillTelling = () => { if (!stop && article.dataset.telling === "yes") timer = setTimeout(document.hidden ? stillTelling : load, 3 * SECOND); };
+  // The stream ends with the job. Those who are to be told may still be on the way, and somebody else may let it go on.
+  const lookAgain = () => { if (!stop) timer = setTimeout(document.hidden ? lookAgain : load, (article.dataset.telling === "yes" ? 3 : 15) * SECOND); };
   async function load() {
     if (running) { again = true; return; }
     running = true;
@@ -240,7 +240,7 @@ function film(article) {
     const after = article.querySelector("#part-stage .badge").textContent;
     if (before !== after) say(`The film: ${after}.`);
     if (article.dataset.final === "no" && !stop) watch();
-    if (again) { again = false; later(); } else { clearTimeout(timer); stillTelling(); }
+    if (again) { again = false; later(); } else { clearTimeout(timer); lookAgain(); }
   }
   function later() { clearTimeout(timer); timer = setTimeout(load, 250); }
   refresh = () => { clearTimeout(timer); load(); };
@@ -263,7 +263,7 @@ function film(article) {
   function preview() { for (const video of article.querySelectorAll("video[preload=none]")) sight.observe(video); }
   preview();
   if (article.dataset.final === "no") watch();
-  else stillTelling();
+  else lookAgain();
 }
 
 // --- operations --------------------------------------------------------------------------------------------------------------

@@ -1,8 +1,19 @@
 """The form for a new film: what was typed becomes the API's body, and its problems find their fields."""
 
+import pytest
+
 from services.gateway.bodies import CreateJob
 from services.gateway.errors import ApiError
-from services.gateway.pages.film_form import TEXTS, body_of, changed, new_form, problems_of, read_film_form
+from services.gateway.pages.film_form import (
+    CLIP_FIELDS,
+    TEXTS,
+    body_of,
+    changed,
+    new_form,
+    problems_of,
+    read_film_form,
+    warning_in_words,
+)
 from services.gateway.pages.forms import Form
 
 
@@ -49,6 +60,82 @@ def test_what_is_left_empty_is_left_to_the_api() -> None:
     )
 
 
+def test_clips_have_wishes_of_their_own() -> None:
+    rows = [
+        {"clipUrl": "https://example.com/intro.mp4", "joint": "none"},
+        {"prompt": "a boat", "seconds": "5", "clipModel": "kling/v3-turbo-text-to-video", "clipShape": "square"},
+        {"clipUrl": "jobs/job_1_a/clip-1.mp4", "joint": "wipeleft", "jointSeconds": "0.8"},
+        {"prompt": "a harbour", "clipSeed": "42", "joint": "fade"},
+    ]
+    fields = [(name, row.get(name, "")) for row in rows for name in CLIP_FIELDS]
+    film = read_film_form(Form([*fields, ("transition", "dissolve"), ("transitionSeconds", "1")]))
+    body = body_of(film)
+    assert body["clips"] == [
+        {"url": "https://example.com/intro.mp4"},
+        {
+            "prompt": "a boat",
+            "durationSeconds": 5,
+            "model": "kling/v3-turbo-text-to-video",
+            "aspectRatio": "square",
+        },
+        {"artifact": "jobs/job_1_a/clip-1.mp4"},
+        {"prompt": "a harbour", "seed": 42},
+    ]
+    # The last has nothing to go over to; the second goes as all of them do.
+    assert body["transitions"] == [
+        {"type": "none"},
+        {"type": "dissolve", "seconds": 1},
+        {"type": "wipeleft", "seconds": 0.8},
+    ]
+    assert "transition" not in body
+    assert CreateJob.model_validate(body).clips[3].seed == 42
+
+
+def test_lines_of_names_and_values_become_data() -> None:
+    lines = "campaign: spring: one\n\n Reviewed : false\r\nBudget: 12.5\nList: [1, 2]\nDeep: " + "[" * 5_000
+    body = body_of(read_film_form(typed(metadata=lines, recordId="rec" + "a" * 14, fields="Note:")))
+    assert body["metadata"] == {
+        "campaign": "spring: one",
+        "Reviewed": False,
+        "Budget": 12.5,
+        "List": [1, 2],
+        "Deep": "[" * 5_000,
+    }
+    assert body["fields"] == {"Note": ""}
+    CreateJob.model_validate(body)
+    with pytest.raises(ApiError) as refused:
+        body_of(read_film_form(typed(fields="Reviewed: true\nno colon")))
+    problems = problems_of(refused.value)
+    assert problems.by_field["fields"].startswith("Line 2 is no name and value")
+
+
+def test_webhooks_sound_and_logo_have_their_finer_wishes() -> None:
+    form = typed(
+        webhookUrl="https://example.com/hook",
+        tellClips="yes",
+        tellReview="yes",
+        exactSound="yes",
+        musicUrl="jobs/job_1_a/clip-2.mp4",
+        musicFade="2",
+        logoUrl="https://example.com/l.png",
+        logoOpacity="0.5",
+    )
+    accepted = CreateJob.model_validate(body_of(read_film_form(form)))
+    assert accepted.webhook_events == ["video.ready", "job.review"]
+    assert accepted.audio is not None
+    assert accepted.audio.soundtrack is not None
+    assert (accepted.audio.exact, accepted.audio.soundtrack.fade) == (True, 2)
+    assert accepted.audio.soundtrack.artifact == "jobs/job_1_a/clip-2.mp4"
+    assert accepted.overlay is not None
+    assert accepted.overlay.opacity == 0.5
+
+
+def test_warnings_are_said_in_the_words_of_the_page() -> None:
+    assert warning_in_words("clips.1.url: answers HTTP 404") == "The existing film of clip 2 answers HTTP 404"
+    assert warning_in_words("audio.soundtrack.url: answers HTTP 404") == "The music answers HTTP 404"
+    assert warning_in_words("clip 1: sora makes 8 s, not 7 s") == "Clip 1: sora makes 8 s, not 7 s"
+
+
 def test_cards_are_added_removed_and_moved() -> None:
     film = read_film_form(typed())
     assert [clip.prompt for clip in changed(film, "up:2").clips] == ["a harbour", "a boat\nat sea"]
@@ -64,15 +151,20 @@ def test_problems_stand_beside_their_fields() -> None:
     fields = {
         "clips.1.prompt": "prompt-1",
         "clips.0.durationSeconds": "seconds-0",
+        "clips.2.url": "clipUrl-2",
+        "clips.0.seed": "clipSeed-0",
+        "transitions.1": "joint-1",
+        "transitions.0.seconds": "jointSeconds-0",
+        "metadata": "metadata",
         "audio.soundtrack.url": "musicUrl",
         "overlay.url": "logoUrl",
         "transition.seconds": "transitionSeconds",
         "webhookUrl": "webhookUrl",
     }
-    details = [{"field": field, "message": "is wrong"} for field in [*fields, "metadata"]]
+    details = [{"field": field, "message": "is wrong"} for field in [*fields, "models"]]
     problems = problems_of(ApiError(400, "invalid_request", "x", details=details))
     assert dict(problems.by_field) == dict.fromkeys(fields.values(), "Is wrong")
-    assert problems.general == ["metadata: is wrong"]
+    assert problems.general == ["models: is wrong"]
     assert problems.open_advanced
 
 

@@ -7,7 +7,7 @@ from services.gateway.pages.film_view import film_page, links_of
 from services.gateway.pages.films_view import matches, row_of
 from services.gateway.pages.plan_view import plan_view
 from services.gateway.pages.rendering import policy
-from services.gateway.pages.routes_sign_in import own_path
+from services.gateway.pages.routes_sign_in import neighbourhood, own_path
 from services.gateway.pages.site import Site
 from services.gateway.pages.words import duration, seconds, size
 from shared.errors import ConfigurationError
@@ -108,3 +108,9 @@ def test_the_site_takes_its_links_from_the_environment() -> None:
     assert Site.of(load_settings()).record_url("rec1") is None
     with pytest.raises(ConfigurationError, match="GRAFANA_URL"):
         load_settings(grafana_url="grafana")
+
+
+def test_tries_to_sign_in_are_counted_by_what_one_user_has_of_addresses() -> None:
+    assert neighbourhood("192.0.2.7") == "192.0.2.7"
+    assert neighbourhood("2001:db8:1:2::3") == neighbourhood("2001:db8:1:2:ffff::9") == "2001:db8:1:2::/64"
+    assert neighbourhood("unknown") == "unknown"
