@@ -11,10 +11,10 @@ from railway_sdk import define_railway, github, image, preserve, project, redis,
 
 REPOSITORY = github("example/sora-video-stitcher", branch="main")
 SECRETS = {
-    "gateway": ("AIRTABLE_API_KEY", "API_KEYS", "SORA_WEBHOOK_HMAC_KEY"),
-    "generator": ("SORA_API_KEY",),
+    "gateway": ("SECRET_KEY", "AIRTABLE_API_KEY", "API_KEYS", "SORA_WEBHOOK_HMAC_KEY"),
+    "generator": ("SECRET_KEY", "SORA_API_KEY"),
     "stitcher": (),
-    "uploader": ("AIRTABLE_API_KEY", "WEBHOOK_SECRET"),
+    "uploader": ("SECRET_KEY", "AIRTABLE_API_KEY", "WEBHOOK_SECRET"),
 }
 DRAIN_S = {"gateway": 25, "generator": 60, "stitcher": 900, "uploader": 120}
 """How long each may finish what runs; Railway waits half a minute longer."""
@@ -42,7 +42,6 @@ def main(_context: object = None) -> Any:
         "RABBITMQ_USER": broker.env.RABBITMQ_DEFAULT_USER,
         "RABBITMQ_PASSWORD": broker.env.RABBITMQ_DEFAULT_PASS,
         "PUBLIC_URL": "https://${{gateway.RAILWAY_PUBLIC_DOMAIN}}",
-        "SECRET_KEY": preserve(),
         "ARTIFACTS_URL": preserve(),
         "AWS_ENDPOINT_URL": preserve(),
         "AWS_REGION": preserve(),

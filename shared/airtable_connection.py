@@ -9,6 +9,7 @@ from shared.airtable.client import AirtableRecords
 from shared.airtable.config import AirtableConfig, airtable_config
 from shared.airtable.limiter import BaseLimiter
 from shared.airtable.protocol import Operation
+from shared.airtable.quota import CountedLimiter
 from shared.settings import Settings
 from shared.store.protocol import Backend
 
@@ -39,7 +40,8 @@ async def open_table(settings: Settings, backend: Backend, stack: AsyncExitStack
     if config is None:
         return None
     limiter = BaseLimiter(backend, config.base_id, requests_per_second=settings.airtable_requests_per_s, sleep=_wait)
-    records = AirtableRecords(config, limiter, on_call=_count)
+    records = AirtableRecords(config, CountedLimiter(limiter, backend, config.base_id), on_call=_count)
+    metrics.AIRTABLE_LIMIT.set(settings.airtable_monthly_calls or 0)
     stack.push_async_callback(records.close)
     return Table(config, records)
 

@@ -202,6 +202,13 @@ AIRTABLE_DURATION = _histogram(
     "sora_airtable_call_duration_seconds", "Time a call to Airtable took.", CALL_BUCKETS, _ASKERS,
     operation=_OPERATIONS,
 )  # fmt: skip
+AIRTABLE_MONTH = _gauge(
+    "sora_airtable_calls_this_month",
+    "Calls to Airtable since the month began (UTC), by all processes; known to one process, ask for the max.",
+)
+AIRTABLE_LIMIT = _gauge(
+    "sora_airtable_monthly_calls_limit", "`AIRTABLE_MONTHLY_CALLS`; 0 where it is not set.", _ASKERS
+)
 AIRTABLE_WAITS = _counter(
     "sora_airtable_rate_limit_wait_seconds_total", "Time calls to Airtable were held back for its limit.", _ASKERS
 )

@@ -5,19 +5,21 @@ do no harm. It looks only at jobs that are due, so its cost does not grow with t
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import structlog
 
 from shared import metrics
+from shared.airtable.quota import airtable_calls_this_month
 from shared.artifacts.protocol import ArtifactStore
 from shared.clock import Clock, now_ms
 from shared.emitter import Emitter
 from shared.errors import DependencyDown, JobNotFound, StitcherError
+from shared.events import EventName
 from shared.job.film import fail
 from shared.job.model import Failure, Job, JobStatus
-from shared.job.outstanding import Nudge, nudged, outstanding, overdue
+from shared.job.outstanding import Nudge, nudged, outstanding, overdue, postponed
 from shared.job.policy import Policy
 from shared.store.jobs import JobStore
 
@@ -26,6 +28,8 @@ log = structlog.get_logger(__name__)
 LOCK = "reconciler"
 BATCH = 200
 CONCURRENCY = 8
+SURE_EVERY = 4
+"""Of so many looks at a job that waits in a long queue, one publishes all the same."""
 SWEEP_EVERY_MS = 600_000
 COUNT_EVERY_MS = 15_000
 """As often as Prometheus asks; a hosted store bills every command."""
@@ -56,6 +60,7 @@ class Reconciler:
         owner: str,
         every_ms: int,
         clock: Clock = now_ms,
+        crowds: Callable[[], Awaitable[Collection[EventName]]] | None = None,
     ) -> None:
         self._store = store
         self._emitter = emitter
@@ -64,10 +69,13 @@ class Reconciler:
         self._owner = owner
         self._every_ms = every_ms
         self._clock = clock
+        self._crowds = crowds
+        self._crowded: Collection[EventName] = ()
         self._slots = asyncio.Semaphore(CONCURRENCY)
         self._sweep_at = 0
         self._count_at = 0
         self._counts: Mapping[JobStatus, int] = {}
+        self._airtable_calls = 0
 
     async def run(self) -> None:
         """Work until cancelled. An unreachable dependency is waited out."""
@@ -82,9 +90,10 @@ class Reconciler:
         """Do one round if the lock is ours."""
         ttl_ms = max(5_000, 5 * self._every_ms)
         if await self._store.claim(LOCK, self._owner, ttl_ms) != self._owner:
-            self._show({}, None)
+            self._show({}, 0, None)
             return Tick()
         due = await self._store.due(BATCH)
+        self._crowded = await self._crowds() if due and self._crowds is not None else ()
         rounds = await asyncio.gather(*(self._reconcile_safely(job_id) for job_id in due))
         purged = await self._purge()
         await self._sweep()
@@ -97,15 +106,17 @@ class Reconciler:
         )
 
     async def _measure(self) -> None:
-        """Now and then, count the jobs; how old the oldest is, every time."""
+        """Now and then, count the jobs and this month's calls to Airtable; how old the oldest is, every time."""
         now = self._clock()
         if now >= self._count_at:
             self._count_at = now + COUNT_EVERY_MS
             self._counts = await self._store.counts()
-        self._show(self._counts, await self._store.oldest_due_created_at())
+            self._airtable_calls = await airtable_calls_this_month(self._store, now)
+        self._show(self._counts, self._airtable_calls, await self._store.oldest_due_created_at())
 
-    def _show(self, counts: Mapping[JobStatus, int], oldest: int | None) -> None:
+    def _show(self, counts: Mapping[JobStatus, int], airtable_calls: int, oldest: int | None) -> None:
         """Show what we know; nothing where another process keeps watch, so that the maximum of all is right."""
+        metrics.AIRTABLE_MONTH.set(airtable_calls)
         metrics.OLDEST_UNFINISHED.set((self._clock() - oldest) / 1000 if oldest is not None else 0)
         for status in JobStatus:
             metrics.JOBS.labels(status).set(counts.get(status, 0))
@@ -132,7 +143,12 @@ class Reconciler:
             failure = overdue(job, now, self._policy)
             if failure is not None:
                 return fail(job, failure=failure, now=now)
-            wanted = outstanding(job, now, self._policy)
+            found = outstanding(job, now, self._policy)
+            # Now and then it is asked for all the same: a message may be lost although its queue is long.
+            is_sure = (job.nudges + 1) % SURE_EVERY == 0
+            wanted = tuple(nudge for nudge in found if is_sure or nudge.payload.name not in self._crowded)
+            if found and not wanted:
+                return postponed(job, now)
             # Without anything outstanding the index was stale (other settings, say): writing refreshes it.
             return nudged(job, now) if wanted else job.but()
 

@@ -52,6 +52,7 @@ class Settings(BaseSettings):
     port: int = Field(default=3000, ge=0, le=65535)
     host: str = "127.0.0.1"
     public_url: str | None = None
+    forwarded_allow_ips: Words = ("127.0.0.1", "::1")
 
     sora_api_key: SecretStr | None = None
     sora_api_base_url: str = "https://api.kie.ai/api/v1"
@@ -68,6 +69,7 @@ class Settings(BaseSettings):
     airtable_content_url: str | None = None
     airtable_status_map: Annotated[dict[str, str], NoDecode, BeforeValidator(_status_map)] = Field(default_factory=dict)
     airtable_requests_per_s: int = Field(default=4, ge=1)
+    airtable_monthly_calls: int | None = Field(default=None, ge=1)
     airtable_trigger: Literal["off", "webhook", "poll"] = "off"
     airtable_trigger_view: str | None = None
     airtable_trigger_poll_s: int = Field(default=3_600, ge=1)
@@ -161,6 +163,14 @@ class Settings(BaseSettings):
                 "must be a URL like https://host or http://host:port/path, without user, query or fragment"
             )
         return value.rstrip("/")
+
+    @field_validator("forwarded_allow_ips", mode="after")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for each in value:
+            if not _is_network(each):
+                raise ValueError("must be addresses or networks of proxies, such as 10.0.0.0/8, comma-separated")
+        return value
 
     @field_validator("airtable_status_map", mode="after")
     @classmethod
@@ -277,6 +287,14 @@ def _kept_key(path: Path) -> str:
     draft.write_text(key, encoding="ascii")
     draft.replace(path)
     return key
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_webhook_secret(text: str) -> bool:

@@ -12,7 +12,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A span as it arrived."""
+    """A span as it arrived; `job` is empty for those that name none, times are Unix ms."""
 
     service: str
     name: str
@@ -21,6 +21,9 @@ class Seen:
     span_id: str
     parent_id: str
     is_error: bool
+    job: str
+    started_ms: float
+    ended_ms: float
 
 
 @dataclass
@@ -36,6 +39,7 @@ class Collector:
             names = {each.key: each.value.string_value for each in resource.resource.attributes}
             for scope in resource.scope_spans:
                 for span in scope.spans:
+                    attributes = {each.key: each.value.string_value for each in span.attributes}
                     self.spans.append(
                         Seen(
                             service=names["service.name"],
@@ -45,6 +49,9 @@ class Collector:
                             span_id=span.span_id.hex(),
                             parent_id=span.parent_span_id.hex(),
                             is_error=span.status.code == span.status.STATUS_CODE_ERROR,
+                            job=attributes.get("sora.job", ""),
+                            started_ms=span.start_time_unix_nano / 1e6,
+                            ended_ms=span.end_time_unix_nano / 1e6,
                         )
                     )
 

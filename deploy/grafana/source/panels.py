@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 WIDTH = 24
-RUNBOOKS = "https://github.com/example/sora-video-stitcher/blob/main/docs/runbooks"
+REPOSITORY = (Path(__file__).resolve().parents[2] / "repository").read_text(encoding="utf-8").strip()
+"""At GitHub; `scripts/set-repository` writes it."""
+RUNBOOKS = f"https://github.com/{REPOSITORY}/blob/main/docs/runbooks"
 
 Threshold = tuple[float, str]
 """From this value on, this colour."""

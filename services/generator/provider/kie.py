@@ -29,6 +29,7 @@ from services.generator.provider.outcomes import (
     ProviderError,
     ProviderFault,
 )
+from shared import tracing
 from shared.callbacks import as_number
 from shared.errors import ConfigurationError
 from shared.fetch.transport import trusted_certificates
@@ -184,6 +185,8 @@ class KieProvider:
             "Authorization": f"Bearer {self._api_key}",
             "User-Agent": USER_AGENT,
             "Accept": "application/json",
+            # kie.ai's documents do not know it; a support case can name it, and a proxy of ours can use it.
+            **tracing.headers(),
         }
         content = None
         if body is not None:

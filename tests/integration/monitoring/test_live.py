@@ -3,12 +3,14 @@
 import asyncio
 import re
 import time
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from shared.metrics import FAMILIES
 from tests.support.ports import free_port
 from tests.support.prometheus import PrometheusServer, dashboards, expressions
 from tests.support.rabbit import RabbitServer
@@ -24,10 +26,11 @@ EMPTY_WHEN_HEALTHY = {
 
 @dataclass
 class Watched:
-    """A system under the eyes of Prometheus."""
+    """A system under the eyes of Prometheus; `first` is what each service exposed before there was any work."""
 
     system: System
     prometheus: PrometheusServer
+    first: dict[str, str]
     jobs: dict[str, dict[str, Any]]
 
 
@@ -46,9 +49,10 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         redis.start()
         rabbit.add_vhost("watched")
         backing = {"RABBITMQ_URL": rabbit.url("watched"), "REDIS_URL": redis.url}
-        system = System(folder / "system", backing)
+        system = System(folder / "system", backing, services_env={"AIRTABLE_MONTHLY_CALLS": "1000"})
         asyncio.run(system.__aenter__())
         try:
+            first = {service: exposed(system.ports[service]) for service in SERVICES}
             targets = {service: f"127.0.0.1:{system.ports[service]}" for service in SERVICES}
             broker = f"127.0.0.1:{metrics_port}"
             prometheus = PrometheusServer(
@@ -57,7 +61,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
             prometheus.start()
             try:
                 until(lambda: len(prometheus.values("up == 1")) == 6, "all targets are scraped")
-                yield Watched(system, prometheus, asyncio.run(make_films(system)))
+                yield Watched(system, prometheus, first, asyncio.run(make_films(system)))
             finally:
                 prometheus.stop()
         finally:
@@ -65,6 +69,12 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     finally:
         redis.stop()
         rabbit.close()
+
+
+def exposed(port: int) -> str:
+    """Return what a service tells Prometheus now."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+        return str(answer.read().decode())
 
 
 async def make_films(system: System) -> dict[str, dict[str, Any]]:
@@ -103,6 +113,15 @@ def test_every_query_of_a_dashboard_answers(watched: Watched, name: str) -> None
         return [(title, expr) for title, expr in queries if not watched.prometheus.values(expr)]
 
     until(lambda: not unanswered(), f"every query answers; not {unanswered()}")
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_first_scrape_shows_everything_a_service_measures(watched: Watched, service: str) -> None:
+    shown = set(re.findall(r"^(sora_\w+)", watched.first[service], re.MULTILINE))
+    mine = [family for family in FAMILIES if service in family.services]
+    names = {family.name + ("_count" if family.kind == "histogram" else "") for family in mine}
+    # One generator of all asks for the balance and the breakers, soon after its start.
+    assert names - shown <= {"sora_provider_credits_remaining", "sora_provider_breaker_open"}
 
 
 def test_what_is_empty_when_healthy_is_well_formed(watched: Watched) -> None:

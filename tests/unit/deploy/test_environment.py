@@ -40,7 +40,7 @@ def test_pods_name_only_what_is_read(everything: list[Document]) -> None:
     assert unknown_names(name for name, _ in names_in_pods(everything)) == []
 
 
-@pytest.mark.parametrize("folder", ["base", "overlays/local", "overlays/prod"])
+@pytest.mark.parametrize("folder", ["base", "components/tracing", "overlays/local", "overlays/prod"])
 def test_kustomizations_generate_only_what_is_read(folder: str) -> None:
     (kustomization,) = documents(ROOT / "deploy" / "k8s" / folder / "kustomization.yaml")
     assert unknown_names(literals(kustomization)) == []

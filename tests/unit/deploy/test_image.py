@@ -88,6 +88,12 @@ def test_a_signing_key_is_made_once_and_kept(show: Path, tmp_path: Path) -> None
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bin", "secret.key"]
 
 
+def test_the_stitcher_is_given_no_signing_key(show: Path, tmp_path: Path) -> None:
+    _, given, _ = start(show, "stitcher", SECRET_KEY_FILE=str(tmp_path / "secret.key"))
+    assert "SECRET_KEY" not in given
+    assert not (tmp_path / "secret.key").exists()
+
+
 def test_a_signing_key_that_is_given_wins(show: Path, tmp_path: Path) -> None:
     _, given, _ = start(show, "gateway", SECRET_KEY="mine", SECRET_KEY_FILE=str(tmp_path / "secret.key"))
     assert given["SECRET_KEY"] == "mine"
@@ -136,9 +142,9 @@ def service() -> Iterator[HTTPServer]:
         thread.join()
 
 
-def healthy(**environment: str) -> int:
-    done = subprocess.run([sys.executable, HEALTHCHECK], check=False, env=environment, capture_output=True, timeout=30)
-    return done.returncode
+def healthy(*ports: int, **environment: str) -> int:
+    command = [sys.executable, str(HEALTHCHECK), *map(str, ports)]
+    return subprocess.run(command, check=False, env=environment, capture_output=True, timeout=30).returncode
 
 
 def test_the_health_check_finds_whichever_port_answers(service: HTTPServer) -> None:
@@ -153,6 +159,11 @@ def test_the_health_check_fails_when_the_service_is_not_ready(
 ) -> None:
     monkeypatch.setattr(Ready, "status", 503)
     assert healthy(PORT=str(service.server_port), METRICS_PORT="1") == 1
+
+
+def test_ports_that_are_named_must_all_be_listened_on(service: HTTPServer) -> None:
+    assert healthy(service.server_port) == 0
+    assert healthy(service.server_port, 1) == 1
 
 
 @pytest.mark.parametrize("role", ["gateway", "uploader"])

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable
 
 import pytest
+import yaml
 
 from tests.support.manifests.files import ROOT, Document, documents, of_kind
 from tests.support.manifests.network import allowed_egress
@@ -54,11 +55,21 @@ def test_services_get_only_the_secrets_they_use(base: list[Document]) -> None:
     assert {name for name, secrets in held.items() if "SORA_API_KEY" in secrets} == {"generator"}
     assert {name for name, secrets in held.items() if "AIRTABLE_API_KEY" in secrets} == {"gateway", "uploader"}
     assert {name for name, secrets in held.items() if "API_KEYS" in secrets} == {"gateway"}
+    assert {name for name, secrets in held.items() if "SECRET_KEY" not in secrets} == {"stitcher"}
 
 
-def test_production_uses_every_component() -> None:
+def test_production_uses_every_component_that_needs_nothing_more() -> None:
     (kustomization,) = documents(K8S / "overlays" / "prod" / "kustomization.yaml")
-    assert sorted(path.rpartition("/")[2] for path in kustomization["components"]) == COMPONENTS
+    used = {path.rpartition("/")[2] for path in kustomization["components"]}
+    assert used == set(COMPONENTS) - {"tracing"}  # that wants a collector
+
+
+def test_the_stitcher_neither_reaches_a_collector_nor_tries_to() -> None:
+    (component,) = documents(K8S / "components" / "tracing" / "kustomization.yaml")
+    (patch,) = component["patches"]
+    (container,) = yaml.safe_load(patch["patch"])["spec"]["template"]["spec"]["containers"]
+    assert patch["target"] == {"kind": "Deployment", "name": "stitcher"}
+    assert container["env"] == [{"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": ""}]
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -70,7 +81,8 @@ def test_pods_reach_only_what_they_need(everything: list[Document], name: str) -
     assert reachable is not None
     hosts = {peer for peer, _ in reachable}
     always = {"kube-dns", "rabbitmq", "redis", "minio"}
-    assert hosts - always == (set() if name == "stitcher" else {"0.0.0.0/0", "2000::/3", "twins"})
+    outside = {"0.0.0.0/0", "2000::/3", "twins", "opentelemetry-collector"}
+    assert hosts - always == (set() if name == "stitcher" else outside)
 
 
 def test_the_broker_is_configured_alike_everywhere(everything: list[Document]) -> None:

@@ -4,12 +4,15 @@ import re
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
+from functools import cache
+from itertools import product
 from pathlib import Path
 
 import pytest
 
 from shared.bus.topology import SUBSCRIPTIONS
-from shared.metrics import ENDPOINTS, FAMILIES, SERVICES
+from shared.metrics import ENDPOINTS, FAMILIES, SERVICES, Family
 
 
 def test_names_have_one_prefix_and_end_with_their_unit() -> None:
@@ -31,6 +34,7 @@ def test_every_way_to_ask_for_a_job_is_known() -> None:
     assert named == set(ENDPOINTS)
 
 
+@cache
 def exposed_by(service: str) -> str:
     """Return what a process of a service exposes at its start."""
     program = f"""
@@ -56,6 +60,28 @@ def test_a_services_own_series_are_there_at_zero_and_no_others(service: str) -> 
     assert ('sora_jobs_accepted_total{endpoint="jobs"} 0.0' in text) == (service == "gateway")
     assert ('sora_deliveries_total{way="airtable"} 0.0' in text) == (service == "uploader")
     assert 'sora_jobs_total{code="none",outcome="completed"} 0.0' in text
+
+
+def known_series(family: Family, service: str) -> Iterator[str]:
+    """Yield a counter's series of a service; none if values of a label are not known beforehand."""
+    if any(isinstance(values, str) for values in family.labels.values()):
+        return
+    events = {subscription.event for subscription in SUBSCRIPTIONS if subscription.service == service}
+    for values in product(*family.labels.values()):
+        labels = dict(zip(family.labels, values, strict=True))
+        if "stage" in labels and (labels["stage"] != service or labels["event"] not in events):
+            continue  # handled elsewhere
+        text = ",".join(f'{name}="{value}"' for name, value in sorted(labels.items()))
+        yield f"{family.name}{{{text}}} 0.0" if text else f"{family.name} 0.0"
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_counter_whose_labels_are_known_is_there_at_zero(service: str) -> None:
+    lines = set(exposed_by(service).splitlines())
+    counters = [family for family in FAMILIES if family.kind == "counter" and service in family.services]
+    expected = {series for family in counters for series in known_series(family, service)}
+    assert len(expected) > 50
+    assert expected - lines == set()
 
 
 def test_one_process_of_all_services_has_all_series() -> None:

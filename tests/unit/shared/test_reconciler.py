@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from shared.airtable.limiter import BaseLimiter
+from shared.airtable.quota import CountedLimiter
 from shared.artifacts.memory import MemoryArtifacts
 from shared.bus.topology import SUBSCRIPTIONS
 from shared.emitter import Emitter
@@ -244,3 +246,15 @@ async def test_jobs_are_counted_by_status_and_only_where_watch_is_kept(at: Setti
     assert measured("sora_jobs_stored", status="completed") == 0
     await second.tick()
     assert measured("sora_jobs_stored", status="pending") == 0, "else a watch that was lost would show old numbers"
+
+
+async def test_calls_to_airtable_are_shown_only_where_watch_is_kept(at: Setting) -> None:
+    unlimited = BaseLimiter(at.backend, "appA", requests_per_second=100, clock=at.clock)
+    limiter = CountedLimiter(unlimited, at.backend, "appA", clock=at.clock)
+    for _ in range(3):
+        await limiter.acquire()
+    first, second = at.reconciler("first"), at.reconciler("second")
+    await first.tick()
+    assert measured("sora_airtable_calls_this_month") == 3
+    await second.tick()
+    assert measured("sora_airtable_calls_this_month") == 0

@@ -22,6 +22,7 @@ from services.generator.provider.outcomes import (
     TaskSucceeded,
     Unknown,
 )
+from shared import tracing
 from shared.errors import ConfigurationError
 from tests.support.raw_http import Handler, RawServer, answer, hang, html_page, reset, serving
 from tests.unit.generator.provider import bodies
@@ -56,6 +57,12 @@ class TestOrdering:
             "input": {"prompt": "Ein Mädchen 🎈"},
             "callBackUrl": "https://us.example/callback?t=1",
         }
+
+    async def test_a_request_carries_the_trace_of_the_step_it_belongs_to(self) -> None:
+        async with serving(respond(bodies.CREATED)) as server, provider_of(server) as provider:
+            with tracing.span("kie create", "client") as step:
+                await provider.create(MODEL, {"prompt": "x"}, None)
+        assert server.asked[0].headers["traceparent"] == step.traceparent
 
     async def test_without_a_callback_address_none_is_sent(self) -> None:
         async with serving(respond(bodies.CREATED)) as server, provider_of(server) as provider:
