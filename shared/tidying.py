@@ -23,7 +23,8 @@ async def delete_unwanted_clip(context: Context, job_id: str, number: int, key: 
     Kept if somebody else brings home the same order: they put the same file there.
     """
     job = await context.store.get(job_id)
-    if key != clip_key(job, job.clip(number)) and key not in files_of(job):
+    clip = job.clip(number)
+    if not (clip.in_flight and clip_key(job, clip) == key) and key not in files_of(job):
         await context.artifacts.delete(key)
 
 

@@ -24,7 +24,7 @@ REACHED = [point for point in POINTS if not is_unreached(point)]
 UNREACHED = [point for point in POINTS if is_unreached(point)]
 ACKNOWLEDGEMENT = "shared.bus.rabbit_inbox:Inbox._acknowledge"
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(3600)
 
 
 @pytest.fixture(scope="module")

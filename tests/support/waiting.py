@@ -6,14 +6,20 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+FIRST_PAUSE_S = 0.01
+LONGEST_PAUSE_S = 0.1
+"""Asking costs the machine that is to do the work, and most conditions ask a service."""
+
 
 async def eventually(condition: Callable[[], Awaitable[bool]], what: str, timeout_s: float = 10.0) -> None:
     """Return as soon as `condition()` is true; fail with `what` was awaited after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
+    pause_s = FIRST_PAUSE_S
     while not await condition():
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {timeout_s:g} s: {what}")
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(pause_s)
+        pause_s = min(1.3 * pause_s, LONGEST_PAUSE_S)
 
 
 def until_serves(

@@ -40,8 +40,11 @@ class Asker:
         return str(answer.json()["data"]["jobId"])
 
     async def job(self, job_id: str) -> dict[str, Any]:
-        """Return a job; {} while the gateway cannot tell."""
-        answer = await self._http.get(f"/api/job/{job_id}")
+        """Return a job; {} while the gateway cannot tell, or is being replaced."""
+        try:
+            answer = await self._http.get(f"/api/job/{job_id}")
+        except httpx.TransportError:
+            return {}
         if answer.status_code == 503:
             return {}
         assert answer.status_code == 200, answer.text
