@@ -5,8 +5,8 @@ own, and log lines name the trace. That costs some random digits. Spans are reco
 given an endpoint; OpenTelemetry is not even imported otherwise.
 """
 
+import random
 import re
-import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -19,6 +19,7 @@ Attribute = str | int | float | bool
 
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _current: ContextVar[str | None] = ContextVar("traceparent", default=None)
+_random = random.Random()  # noqa: S311 - names of steps, no secrets
 
 
 class Recorded(Protocol):
@@ -65,7 +66,7 @@ def accept_traceparent(header: str | None) -> str:
     """Return the caller's `traceparent` if it is well formed, else a new one (sampled)."""
     if header is not None and _TRACEPARENT.fullmatch(header.strip()):
         return header.strip()
-    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+    return f"00-{_digits(32)}-{_digits(16)}-01"
 
 
 @contextmanager
@@ -168,7 +169,12 @@ def exporting(endpoint: str | None, service: str) -> Iterator[None]:
 def _child(parent: str | None) -> str:
     if parent is None:
         return accept_traceparent(None)
-    return f"{parent[:36]}{secrets.token_hex(8)}{parent[52:]}"
+    return f"{parent[:36]}{_digits(16)}{parent[52:]}"
+
+
+def _digits(count: int) -> str:
+    """Return so many random hexadecimal digits. They need to differ, not to be unguessable: no system call each."""
+    return f"{_random.getrandbits(4 * count):0{count}x}"
 
 
 def _known(attributes: Mapping[str, Attribute | None]) -> dict[str, Attribute]:

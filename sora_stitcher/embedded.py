@@ -73,7 +73,12 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             *await build_uploader(parts, stack),
         ]
         server = make_server(
-            app, settings.host, settings.port, grace_s=settings.drain_s, stopping=partial(end_streams, app)
+            app,
+            settings.host,
+            settings.port,
+            grace_s=settings.drain_s,
+            stopping=partial(end_streams, app),
+            proxies=settings.forwarded_allow_ips,
         )
         serving = asyncio.create_task(server.run_until_cancelled())
         working = asyncio.create_task(work(parts, SUBSCRIPTIONS, routes))

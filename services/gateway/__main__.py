@@ -21,7 +21,12 @@ async def _run(settings: Settings) -> None:
     async with open_parts(settings, "gateway", distributed=True) as parts, AsyncExitStack() as stack:
         app = await build_app(parts, stack)
         server = make_server(
-            app, settings.host, settings.port, grace_s=settings.drain_s, stopping=partial(end_streams, app)
+            app,
+            settings.host,
+            settings.port,
+            grace_s=settings.drain_s,
+            stopping=partial(end_streams, app),
+            proxies=settings.forwarded_allow_ips,
         )
         serving = asyncio.create_task(server.run_until_cancelled())
         working = asyncio.create_task(work(parts, (), ()))

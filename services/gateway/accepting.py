@@ -1,4 +1,4 @@
-"""Accepting a job: claimed, stored, announced, answered, in this order. The provider is never waited for."""
+"""Accepting a job: claimed, stored, answered, in this order; announced meanwhile. The provider is never waited for."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from services.gateway.addresses import Addresses
+from services.gateway.announcing import Announcer
 from services.gateway.bodies import CreateJob
 from services.gateway.budgets import Budgets
 from services.gateway.caller import Caller
@@ -43,7 +44,6 @@ class Order:
     idempotency: Idempotency | None = None
     record_id: str | None = None
     force: bool = False
-    traceparent: str | None = None
 
 
 class Accepting:
@@ -58,9 +58,11 @@ class Accepting:
         addresses: Addresses,
         budgets: Budgets,
         market: Market,
+        announcer: Announcer,
         max_clips: int,
     ) -> None:
         self._context = context
+        self._announcer = announcer
         self._bus = bus
         self._claims = Claims(context.store, context.clock)
         self._market = market
@@ -70,7 +72,7 @@ class Accepting:
         self.budgets = budgets
 
     async def accept(self, order: Order) -> Job:
-        """Store a job and announce it, or return the one that is made already for the same request or record.
+        """Store a job and have it announced, or return the one that is made already for the same request or record.
 
         Raises:
             ApiError: it cannot be done, or may not be; nothing was stored.
@@ -141,13 +143,13 @@ class Accepting:
             await self.budgets.reserve(job_id, order.caller, found.cost)
             now = self._context.clock()
             task_ids = [new_task_id() for _ in wish.clips]
-            traceparent = tracing.current() or order.traceparent
-            job = await self._context.store.create(new_job(job_id, task_ids, wish, now, traceparent=traceparent))
+            job = new_job(job_id, task_ids, wish, now, traceparent=tracing.current())
+            job = await self._context.store.create(job)
         except JobExists:  # somebody with the same claim was quicker
             return await self._context.store.get(job_id)
         finally:
             self.budgets.leave_queue()
         metrics.JOBS_ACCEPTED.labels(order.endpoint).inc()
         log.info("job accepted", job=job.id, clips=len(job.shots), record=job.record_id, key=job.key_name)
-        await self._context.emitter.announce(job)
+        await self._announcer.announce(job)
         return job

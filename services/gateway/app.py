@@ -57,7 +57,8 @@ class Gateway(FastAPI):
 
 def create_app(state: GatewayState | None) -> FastAPI:
     """Return the application with all its routes; without a state it only describes itself."""
-    app = Gateway(title="Sora Video Stitcher", version=VERSION, description=DESCRIPTION, redoc_url=None)
+    # FastAPI's own pages at /docs load their scripts from elsewhere: `pages` has one instead.
+    app = Gateway(title="Sora Video Stitcher", version=VERSION, description=DESCRIPTION, docs_url=None, redoc_url=None)
     app.state.gateway = state
     install_error_handlers(app)
     for module in ROUTES:

@@ -4,19 +4,17 @@ import hmac
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import Depends, Request, Security
-from fastapi.security import APIKeyHeader, HTTPBearer
+from fastapi import Depends, Request
+from fastapi.openapi.models import HTTPBearer
+from fastapi.security.base import SecurityBase
 
 from services.gateway.caller import Caller
 from services.gateway.errors import ApiError
 from services.gateway.pages.sessions import caller_of_session
-from services.gateway.state import State
+from services.gateway.state import gateway_state
 from shared.limits import ApiKey
 
-_BEARER = HTTPBearer(
-    scheme_name="bearer", description="One of `API_KEYS`, if the installation has any.", auto_error=False
-)
-_HEADER = APIKeyHeader(name="X-API-Key", scheme_name="apiKey", description="The same key.", auto_error=False)
+SCHEME = "bearer"
 
 
 def identify(request: Request, keys: Sequence[ApiKey]) -> Caller:
@@ -43,22 +41,37 @@ def identify(request: Request, keys: Sequence[ApiKey]) -> Caller:
     )
 
 
-async def require_key(
-    request: Request,
-    state: State,
-    _bearer: Annotated[object, Security(_BEARER)] = None,
-    _header: Annotated[object, Security(_HEADER)] = None,
-) -> Caller:
-    """Return who asks; refuse a request without one of `API_KEYS`, or one too many.
+class RequireKey(SecurityBase):
+    """A dependency: returns who asks, and leaves it in `request.state.caller` for routes that ask often.
 
-    Raises:
-        ApiError: 401 or 429.
+    One dependency without others below it: FastAPI takes as long for each of them as the check itself does. So only
+    one of the two ways to send a key is declared here; `openapi.describe` adds the other.
     """
-    keys, now = state.access.keys, state.context.clock()
-    caller = caller_of_session(request, state.signer, keys, now, state.base_url) or identify(request, keys)
-    request.state.answer_headers = await state.rate_limit.count(caller)
-    return caller
+
+    def __init__(self) -> None:
+        self.model = HTTPBearer(description="One of `API_KEYS`, if the installation has any.")
+        self.scheme_name = SCHEME
+
+    async def __call__(self, request: Request) -> Caller:
+        """Return who asks; refuse a request without one of `API_KEYS`, or one too many.
+
+        Raises:
+            ApiError: 401 or 429.
+        """
+        state = gateway_state(request)
+        keys, now = state.access.keys, state.context.clock()
+        caller = caller_of_session(request, state.signer, keys, now, state.base_url) or identify(request, keys)
+        request.state.answer_headers = await state.rate_limit.count(caller)
+        request.state.caller = caller
+        return caller
 
 
+require_key = RequireKey()
 Asking = Annotated[Caller, Depends(require_key)]
 """Who asks, for routes that need to know."""
+
+
+def caller_of(request: Request) -> Caller:
+    """Return who asks, on a route below `require_key`."""
+    caller: Caller = request.state.caller
+    return caller

@@ -10,6 +10,7 @@ from services.gateway.accepting import Accepting
 from services.gateway.addresses import Addresses
 from services.gateway.airtable_hook import AirtableHook
 from services.gateway.airtable_watch import APPROVED, QUEUED, Watching, WatchPlan
+from services.gateway.announcing import Announcer
 from services.gateway.app import create_app
 from services.gateway.budgets import Budgets
 from services.gateway.caller import Access, RateLimit
@@ -44,6 +45,8 @@ async def build_app(parts: Parts, stack: AsyncExitStack) -> FastAPI:
     addresses = Addresses(settings.fetch_allowed_hosts)
     stack.push_async_callback(addresses.close)
     budgets = Budgets(context.store, access, context.clock, max_unfinished=settings.max_unfinished_jobs)
+    announcer = Announcer(context.emitter)
+    stack.push_async_callback(announcer.close)
     accepting = Accepting(
         context,
         parts.bus,
@@ -55,6 +58,7 @@ async def build_app(parts: Parts, stack: AsyncExitStack) -> FastAPI:
             assumed_credits=settings.assumed_clip_credits,
             orders_per_window=settings.provider_orders_per_10s,
         ),
+        announcer=announcer,
         max_clips=settings.max_clips,
     )
     controlling = Controlling(context, accepting)

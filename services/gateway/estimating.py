@@ -9,7 +9,7 @@ from services.gateway.wishes import Problem
 from shared.job.create import ClipWish, JobWish
 from shared.job.model import ClipRole
 from shared.models.catalogue import MODELS
-from shared.models.profile import ModelProfile, UnsuitableModel, build_input
+from shared.models.profile import ModelProfile, UnsuitableModel, require_suitable
 
 GENERATION_S = 180
 """What providers commonly take for a clip; they work on many at once."""
@@ -143,7 +143,7 @@ def _able(clip: ClipWish, wish: JobWish, asked: Sequence[str]) -> tuple[list[Mod
             reasons.append(f"no model {slug!r} is known here")
             continue
         try:
-            build_input(profile, clip.prompt, clip.aspect_ratio or wish.aspect_ratio, clip.duration_s)
+            require_suitable(profile, clip.prompt, clip.aspect_ratio or wish.aspect_ratio)
         except UnsuitableModel as unsuitable:
             reasons.append(str(unsuitable))
         else:

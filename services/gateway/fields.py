@@ -23,6 +23,8 @@ MAX_DATA_DEPTH = 8
 MAX_SEED = 2**31 - 1
 NO_TRANSITION = "none"
 
+_HALF_A_CHARACTER = re.compile("[\ud800-\udfff]")
+"""What JSON can escape although UTF-8 has no place for it."""
 _RECORD_ID = re.compile(r"rec[A-Za-z0-9]{14}")
 _ASPECTS = {"16:9": "landscape", "9:16": "portrait", "1:1": "square"}
 _ARTIFACT_KEY = re.compile(r"jobs/[A-Za-z0-9_][A-Za-z0-9_-]*/[A-Za-z0-9_][A-Za-z0-9._-]*")
@@ -35,7 +37,7 @@ def usable_text(value: str) -> str:
     Raises:
         ValueError: it is half of something; the message goes on from the field's name.
     """
-    if any("\ud800" <= character <= "\udfff" for character in value):  # JSON can escape half a character
+    if _HALF_A_CHARACTER.search(value):
         raise ValueError("must be valid Unicode text: it holds half a surrogate pair")
     if "\x00" in value:
         raise ValueError("must not contain NUL characters")

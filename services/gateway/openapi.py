@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from services.gateway.answers import errors
+from services.gateway.auth import SCHEME
 
 TAGS = [
     {"name": "jobs", "description": "Making films, and asking how they stand."},
@@ -22,6 +23,7 @@ TAGS = [
 _METHODS = ("get", "post", "put", "patch", "delete", "head", "options")
 _COMMON = errors(400, 401, 404, 413, 429, 503)
 _OF_CALLERS = (401, 429)
+_OTHER_SCHEME = {"apiKey": {"type": "apiKey", "description": "The same key.", "in": "header", "name": "X-API-Key"}}
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
@@ -39,6 +41,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
         for method, operation in path.items():
             if method in _METHODS:
                 _complete(operation, method)
+    document["components"]["securitySchemes"] |= _OTHER_SCHEME
     # FastAPI's own shape of errors, which nothing here answers with.
     for name in ("HTTPValidationError", "ValidationError"):
         document["components"]["schemas"].pop(name, None)
@@ -47,6 +50,8 @@ def describe(app: FastAPI) -> dict[str, Any]:
 
 def _complete(operation: dict[str, Any], method: str) -> None:
     """Name the errors that any operation can answer with, in our shape and with our statuses."""
+    if {SCHEME: []} in operation.get("security", ()):
+        operation["security"] += [{name: []} for name in _OTHER_SCHEME]
     responses = operation["responses"]
     responses.pop("422", None)
     schema = {"$ref": "#/components/schemas/ErrorAnswer"}

@@ -15,11 +15,10 @@ from services.gateway.bodies import CreateJob
 from services.gateway.caller import Caller
 from services.gateway.errors import RETRY_AFTER_S, ApiError, invalid_request
 from services.gateway.making import dry_run
-from services.gateway.routes_jobs import IdempotencyKey, Traceparent, idempotency
+from services.gateway.routes_jobs import IdempotencyKey, idempotency
 from services.gateway.state import GatewayState, State
 from services.gateway.views import accepted_view
 from shared.errors import DependencyDown
-from shared.tracing import accept_traceparent
 
 router = APIRouter(prefix="/api", dependencies=[Depends(require_key)], tags=["jobs"])
 log = structlog.get_logger(__name__)
@@ -40,7 +39,6 @@ async def create_jobs(
     request: Request,
     state: State,
     caller: Asking,
-    traceparent: Traceparent = None,
     idempotency_key: IdempotencyKey = None,
 ) -> dict[str, Any]:
     """Make many films: a JSON array of up to 1000 jobs, or JSON Lines (`application/x-ndjson`).
@@ -54,7 +52,7 @@ async def create_jobs(
     async def answer(index: int, item: Any) -> dict[str, Any]:
         key = f"{idempotency_key}#{index}" if idempotency_key is not None else None
         async with slots:
-            return {"index": index, **await _answer(state, caller, item, key, accept_traceparent(traceparent))}
+            return {"index": index, **await _answer(state, caller, item, key)}
 
     answered = await asyncio.gather(*(answer(index, item) for index, item in enumerate(items)))
     refused = sum("error" in each for each in answered)
@@ -92,9 +90,7 @@ def _line(line: str) -> Any:
         return ValueError(f"the line is not valid JSON: {error}")
 
 
-async def _answer(
-    state: GatewayState, caller: Caller, item: Any, key: str | None, traceparent: str | None
-) -> dict[str, Any]:
+async def _answer(state: GatewayState, caller: Caller, item: Any, key: str | None) -> dict[str, Any]:
     try:
         if isinstance(item, ValueError):
             raise ApiError(400, "invalid_request", str(item))
@@ -105,8 +101,7 @@ async def _answer(
             lambda: state.accepting.wish_of(body, caller),
             endpoint="jobs:batch",
             caller=caller,
-            idempotency=idempotency(caller, key, "jobs", body.model_dump_json()),
-            traceparent=traceparent,
+            idempotency=idempotency(caller, key, "jobs", body),
         )
         job = await state.accepting.accept(order)
     except ValidationError as error:

@@ -2,26 +2,26 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi.responses import JSONResponse
 
 from services.gateway import answers
 from services.gateway.accepting import Order
-from services.gateway.auth import Asking, require_key
+from services.gateway.auth import caller_of, require_key
 from services.gateway.bodies import CreateJob, GenerateVideo, ProcessRecord
 from services.gateway.caller import Caller
 from services.gateway.claims import Idempotency
 from services.gateway.errors import ApiError
+from services.gateway.fields import Body
 from services.gateway.making import dry_run
-from services.gateway.state import GatewayState, State
+from services.gateway.state import GatewayState, State, gateway_state
 from services.gateway.views import accepted_view, job_summary, job_view
 from shared.job.create import ClipWish, JobWish
 from shared.job.model import AspectRatio, Job, JobStatus
-from shared.tracing import accept_traceparent
 
 router = APIRouter(prefix="/api", dependencies=[Depends(require_key)], tags=["jobs"])
 
 MESSAGE = "Video generation started. Use the jobId to check status."
-Traceparent = Annotated[str | None, Header(include_in_schema=False)]
 IdempotencyKey = Annotated[
     str | None,
     Header(
@@ -35,29 +35,24 @@ IdempotencyKey = Annotated[
 ]
 
 
-def idempotency(caller: Caller, key: str | None, endpoint: str, body: str) -> Idempotency | None:
+def idempotency(caller: Caller, key: str | None, endpoint: str, body: Body) -> Idempotency | None:
     """Return what makes repetitions of this request one."""
-    return None if key is None else Idempotency.of(caller, key, endpoint, body)
+    return None if key is None else Idempotency.of(caller, key, endpoint, body.model_dump_json())
 
 
-def _accepted(job: Job, state: GatewayState, response: Response) -> dict[str, Any]:
-    if job.status.is_final:  # only a repetition meets a job that is over
-        response.status_code = 200
-    return {"success": True, "message": MESSAGE, "data": accepted_view(job, state.base_url)}
+def _accepted(job: Job, state: GatewayState) -> JSONResponse:
+    """Return the answer, made here: it is plain data already, which FastAPI would walk through once more."""
+    status = 200 if job.status.is_final else 202  # only a repetition meets a job that is over
+    answer = {"success": True, "message": MESSAGE, "data": accepted_view(job, state.base_url)}
+    return JSONResponse(answer, status)
 
 
 @router.post(
     "/generate-video", status_code=202, operation_id="generateVideo", response_model=None, responses=answers.ACCEPTED
 )
-async def generate_video(
-    body: GenerateVideo,
-    state: State,
-    caller: Asking,
-    response: Response,
-    traceparent: Traceparent = None,
-    idempotency_key: IdempotencyKey = None,
-) -> dict[str, Any]:
+async def generate_video(body: GenerateVideo, request: Request, idempotency_key: IdempotencyKey = None) -> JSONResponse:
     """Make a film of two prompts. Answers at once; the film is made in the background."""
+    state, caller = gateway_state(request), caller_of(request)
 
     async def wish() -> JobWish:
         if body.record_id is not None:
@@ -73,38 +68,30 @@ async def generate_video(
         wish,
         endpoint="generate-video",
         caller=caller,
-        idempotency=idempotency(caller, idempotency_key, "generate-video", body.model_dump_json()),
-        traceparent=accept_traceparent(traceparent),
+        idempotency=idempotency(caller, idempotency_key, "generate-video", body),
     )
-    return _accepted(await state.accepting.accept(order), state, response)
+    return _accepted(await state.accepting.accept(order), state)
 
 
 @router.post(
     "/process-record", status_code=202, operation_id="processRecord", response_model=None, responses=answers.ACCEPTED
 )
-async def process_record(
-    body: ProcessRecord,
-    state: State,
-    caller: Asking,
-    response: Response,
-    traceparent: Traceparent = None,
-    idempotency_key: IdempotencyKey = None,
-) -> dict[str, Any]:
+async def process_record(body: ProcessRecord, request: Request, idempotency_key: IdempotencyKey = None) -> JSONResponse:
     """Make a film of an Airtable record's `Prompt 1` … `Prompt N` and attach it to the record.
 
     While a film is being made for the record, that job is answered instead of paying twice; `force` makes another.
     """
+    state, caller = gateway_state(request), caller_of(request)
     state.accepting.records.require_table()
     order = Order(
         lambda: state.accepting.records.read(body.record_id, body.aspect_ratio, caller.name),
         endpoint="process-record",
         caller=caller,
-        idempotency=idempotency(caller, idempotency_key, "process-record", body.model_dump_json()),
+        idempotency=idempotency(caller, idempotency_key, "process-record", body),
         record_id=body.record_id,
         force=body.force,
-        traceparent=accept_traceparent(traceparent),
     )
-    return _accepted(await state.accepting.accept(order), state, response)
+    return _accepted(await state.accepting.accept(order), state)
 
 
 @router.post(
@@ -116,24 +103,20 @@ async def process_record(
 )
 async def create_job(
     body: Annotated[CreateJob, answers.JOB_EXAMPLES],
-    state: State,
-    caller: Asking,
-    response: Response,
-    traceparent: Traceparent = None,
+    request: Request,
     idempotency_key: IdempotencyKey = None,
-) -> dict[str, Any]:
+) -> JSONResponse:
     """Make a film of one clip or many. With `dryRun`, only check and estimate."""
+    state, caller = gateway_state(request), caller_of(request)
     if body.dry_run:
-        response.status_code = 200
-        return await dry_run(state, body, caller)
+        return JSONResponse(await dry_run(state, body, caller))
     order = Order(
         lambda: state.accepting.wish_of(body, caller),
         endpoint="jobs",
         caller=caller,
-        idempotency=idempotency(caller, idempotency_key, "jobs", body.model_dump_json()),
-        traceparent=accept_traceparent(traceparent),
+        idempotency=idempotency(caller, idempotency_key, "jobs", body),
     )
-    return _accepted(await state.accepting.accept(order), state, response)
+    return _accepted(await state.accepting.accept(order), state)
 
 
 @router.get("/jobs", operation_id="listJobs", response_model=None, responses=answers.LISTED)

@@ -53,4 +53,9 @@ def gateway_state(request: Request) -> GatewayState:
     return state
 
 
-State = Annotated[GatewayState, Depends(gateway_state)]
+async def _found_state(request: Request) -> GatewayState:
+    """Return the same: FastAPI would hand a plain function to another thread, with every request."""
+    return gateway_state(request)
+
+
+State = Annotated[GatewayState, Depends(_found_state)]

@@ -131,6 +131,23 @@ class ModelProfile:
         return None if seconds is None else self.list_price_credits.get(seconds)
 
 
+def require_suitable(profile: ModelProfile, prompt: str, aspect: AspectRatio) -> None:
+    """Return if the model can make a clip of this prompt and shape.
+
+    Raises:
+        PromptTooLong: the model reads fewer characters.
+        PromptTooShort: the model needs more characters.
+        UnsupportedAspect: the model makes no pictures of this shape.
+    """
+    length = len(prompt)
+    if profile.prompt_limit is not None and length > profile.prompt_limit:
+        raise PromptTooLong(profile.slug, profile.prompt_limit, length)
+    if length < profile.prompt_minimum:
+        raise PromptTooShort(profile.slug, profile.prompt_minimum, length)
+    if aspect not in profile.aspects:
+        raise UnsupportedAspect(profile.slug, aspect, profile.aspects)
+
+
 def build_input(
     profile: ModelProfile,
     prompt: str,
@@ -151,17 +168,9 @@ def build_input(
         seed: given to models that take one.
 
     Raises:
-        PromptTooLong: the model reads fewer characters.
-        PromptTooShort: the model needs more characters.
-        UnsupportedAspect: the model makes no pictures of this shape.
+        UnsuitableModel: see `require_suitable`.
     """
-    length = len(prompt)
-    if profile.prompt_limit is not None and length > profile.prompt_limit:
-        raise PromptTooLong(profile.slug, profile.prompt_limit, length)
-    if length < profile.prompt_minimum:
-        raise PromptTooShort(profile.slug, profile.prompt_minimum, length)
-    if aspect not in profile.aspects:
-        raise UnsupportedAspect(profile.slug, aspect, profile.aspects)
+    require_suitable(profile, prompt, aspect)
     model_input: dict[str, JsonValue] = {"prompt": prompt}
     shape = profile.aspects[aspect]
     if shape is not None:

@@ -39,6 +39,7 @@ from shared.job.mirror import is_settled
 from shared.job.model import Job, JobStatus
 from shared.job.outstanding import due_at, expires_at
 from shared.leases import LeaseLost
+from shared.presence import Takes
 from shared.runtime import Build, Parts, cancel, work
 from shared.service import BusMetrics, Route, attach
 from shared.settings import Settings
@@ -352,7 +353,8 @@ def _addresses(twins: Twins) -> dict[str, Any]:
 def _new_world(settings: Settings, folder: Path, twins: Twins, options: Mapping[str, Any]) -> World:
     clock = LeapingClock()
     backend, artifacts = FaultyBackend(clock), FaultyArtifacts(folder / "artifacts")
-    bus = FaultyBus(SUBSCRIPTIONS, observer=BusMetrics(), clock=clock, **options)
+    takes = Takes()
+    bus = FaultyBus(SUBSCRIPTIONS, observer=BusMetrics(takes, clock), clock=clock, **options)
     policy = settings.policy()
     store = JobStore(
         backend, due_at=partial(due_at, policy=policy), expires_at=partial(expires_at, policy=policy), clock=clock
@@ -367,6 +369,7 @@ def _new_world(settings: Settings, folder: Path, twins: Twins, options: Mapping[
         bus=bus,
         distributed=True,
         work_dir=work_dir,
+        takes=takes,
     )
     http = httpx.AsyncClient(
         base_url=settings.base_url, timeout=30, trust_env=False, verify=False

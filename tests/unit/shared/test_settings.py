@@ -140,6 +140,8 @@ class TestMalformedValues:
             ("PORT", "http"),
             ("PORT", "65536"),
             ("PORT", "-1"),
+            ("FORWARDED_ALLOW_IPS", "10.0.0.0/8, proxy.example.com"),
+            ("FORWARDED_ALLOW_IPS", "*"),
             ("METRICS_PORT", "9090/tcp"),
             ("JOB_TIMEOUT", "10m"),
             ("JOB_TIMEOUT", "0"),
