@@ -4,7 +4,7 @@ STAMP := .venv/.stamp
 DEV_STAMP := .venv/.stamp-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check unit chaos crash-points crash-sample bench-stitch lock docs screenshots manifests verify-deploy verify-stack clean
+.PHONY: help demo up test check unit chaos crash-points crash-sample bench bench-full bench-stitch lock docs screenshots frames manifests verify-deploy verify-stack clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -18,7 +18,7 @@ up: $(STAMP) ## run all services in one process (real partners where keys are se
 test: $(DEV_STAMP) ## install what the tests need, then lint, types, architecture and all tests
 	@scripts/install-test-tools
 	@scripts/check
-	@$(PYTHON_BIN)/pytest -n 3 --dist loadfile
+	@$(PYTHON_BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder # whole systems first, units last
 
 check: $(DEV_STAMP) ## lint, format, types and architecture only
 	@scripts/check
@@ -33,6 +33,16 @@ chaos: $(DEV_STAMP) ## crash everything at random and count (CHAOS_JOBS=500 CHAO
 crash-points: $(DEV_STAMP) ## kill the processes at every await, one after another (see docs/reliability.md)
 	@scripts/install-test-tools
 	@$(PYTHON_BIN)/pytest tests/chaos/crash_points.py
+
+bench: $(DEV_STAMP) ## what is fast and what it costs, beside what it is to be compared with (minutes); into docs/benchmarks.md
+	@scripts/install-test-tools
+	@scripts/install-bench-tools
+	@$(PYTHON_BIN)/python -m benchmarks --write docs/benchmarks.md
+
+bench-full: $(DEV_STAMP) ## the same with longer rounds, more jobs, and an hour of steady load
+	@scripts/install-test-tools
+	@scripts/install-bench-tools
+	@$(PYTHON_BIN)/python -m benchmarks --full --write docs/benchmarks.md
 
 bench-stitch: $(STAMP) ## films by plain copy, ffmpeg, MoviePy and ours, side by side (minutes); into docs/stitching.md
 	@$(PYTHON_BIN)/python -m benchmarks.stitch --write docs/stitching.md
@@ -63,6 +73,10 @@ verify-stack: ## build the images and run docker-compose.yml for real, without a
 screenshots: $(DEV_STAMP) ## take the pictures of the dashboard in docs/images/dashboard
 	@scripts/install-test-tools
 	@$(PYTHON_BIN)/python -m tests.browser.screenshots
+
+frames: $(DEV_STAMP) ## measure frames and memory of the list of films under 1,000 updates a minute; into docs/dashboard.md
+	@scripts/install-test-tools
+	@$(PYTHON_BIN)/python -m tests.browser.frames --write docs/dashboard.md
 
 clean: ## remove the environment, caches and data of demos
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache data films

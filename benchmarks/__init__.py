@@ -1,1 +1,1 @@
-"""Measurements, run by hand: `make bench-stitch`."""
+"""Measurements, run by hand: `make bench`, `make bench-full`, `make bench-stitch`; see docs/benchmarks.md."""

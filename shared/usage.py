@@ -65,16 +65,21 @@ def book_of(day: str) -> str:
 def uses(job: Job) -> Iterator[Use]:
     """Yield every order of the job that came to something."""
     for clip in job.clips:
-        if clip.source is None:
-            yield from (use for attempt in clip.attempts if (use := _use(job, clip, attempt)) is not None)
+        yield from _uses_of(job, clip)
 
 
 def new_uses(before: Job, after: Job) -> list[Use]:
     """Return the orders that came to something between two versions of a job."""
     if before.clips is after.clips:
         return []
-    known = {use.token for use in uses(before)}
-    return [use for use in uses(after) if use.token not in known]
+    known = {clip.number: clip for clip in before.clips}
+    found: list[Use] = []
+    for clip in after.clips:
+        was = known.get(clip.number)
+        if was is not clip:  # most clips of a long film are untouched by a change
+            tokens = {use.token for use in _uses_of(before, was)} if was is not None else set()
+            found += (use for use in _uses_of(after, clip) if use.token not in tokens)
+    return found
 
 
 def adds_of(use: Use) -> dict[str, int]:
@@ -114,6 +119,11 @@ def total(rows: Iterable[UsageRow]) -> dict[str, float]:
         "seconds": round(sum(row.seconds for row in listed), 3),
         "credits": round(sum(row.credits for row in listed), 3),
     }
+
+
+def _uses_of(job: Job, clip: Clip) -> Iterator[Use]:
+    if clip.source is None:
+        yield from (use for attempt in clip.attempts if (use := _use(job, clip, attempt)) is not None)
 
 
 def _counter(what: str, key: str, model: str) -> str:

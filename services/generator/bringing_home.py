@@ -244,9 +244,15 @@ class BringingHome:
                 async with holding(renew, lease_ms=context.policy.lease_ms):
                     await self._results.bring(clip, result.urls, sink)
                     artifact = await self._check(sink.path, Artifact(key=key, size_bytes=sink.size), clip.role)
-                    await renew()  # a lost lease is noticed before the store is touched
+                    await self._require_lease(job.id, number, owner)  # noticed before the store is touched
                     await context.artifacts.put_file(key, sink.path)
         return artifact
+
+    async def _require_lease(self, job_id: str, number: int, owner: str) -> None:
+        """Return if the right to bring the clip home is still ours. Raises `Refused` if not."""
+        clip = (await self._context.store.get(job_id)).clip(number)
+        if clip.lease is None or clip.lease.owner != owner:
+            raise Refused("not_owner", f"clip {number} is {clip.status}")
 
     async def _not_home(
         self,

@@ -6,7 +6,7 @@ in between, the document tells whether the order may have been taken, and it is 
 
 import asyncio
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import structlog
@@ -79,7 +79,7 @@ class Ordering:
         context, now = self._context, self._context.clock()
         before = await context.store.get(job_id)
         settle = partial(settle_order, number=clip_number, now=now, policy=context.policy)
-        job = await self._writer.write(before, settle)
+        job = before if settle(before) is before else await self._writer.write(before, settle)
         clip = job.clip(clip_number)
         if job.status not in MAKING or job.failure is not None or clip.status is not ClipStatus.PENDING:
             return
@@ -89,11 +89,12 @@ class Ordering:
         if clip.source is not None:
             await self._writer.write(job, partial(take_source, number=clip_number, now=now))
             return
-        choice = await self._choose(job, clip)
+        marks = await context.store.marks("")
+        choice = self._choose(job, clip, marks)
         if isinstance(choice, Failure):
             await self._writer.write(job, partial(give_up_order, number=clip_number, failure=choice, now=now))
             return
-        wait_ms = await self._wait_ms(job.priority)
+        wait_ms = await self._wait_ms(job.priority, marks)
         if wait_ms:
             metrics.PROVIDER_WAITS.labels(self._provider.name).inc()
             metrics.PROVIDER_WAIT_SECONDS.labels(self._provider.name).inc(wait_ms / 1000)
@@ -104,18 +105,17 @@ class Ordering:
             return
         await self._order(job, clip_number, choice)
 
-    async def _choose(self, job: Job, clip: Clip) -> Choice | Failure:
-        down = {key.removeprefix(DOWN) for key in await self._context.store.marks(DOWN)}
+    def _choose(self, job: Job, clip: Clip, marks: Mapping[str, str]) -> Choice | Failure:
+        down = {key.removeprefix(DOWN) for key in marks if key.startswith(DOWN)}
         models = job.models or self._models
         return choose_model(clip, job.aspect_ratio, models, down, resolution=job.resolution)
 
-    async def _wait_ms(self, priority: Priority) -> int:
+    async def _wait_ms(self, priority: Priority, marks: Mapping[str, str]) -> int:
         """Take a permit for one order, or return how long to wait for one.
 
         What the less urgent may not take of the window is left for the more urgent.
         """
-        until = await self._context.store.get_mark(PAUSE)
-        if until is not None:
+        if (until := marks.get(PAUSE)) is not None:
             return max(1, int(until) - self._context.clock())
         permits = math.ceil(self._orders_per_window * SHARES[priority])
         return await self._context.store.take(ORDERS, permits, ORDER_WINDOW_MS)

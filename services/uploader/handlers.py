@@ -21,8 +21,9 @@ def routes(context: Context, delivering: Delivering, mirroring: Mirroring, telli
     status_events = [subscription.event for subscription in UPLOADER if subscription.event not in (delivered, due)]
 
     async def on_news(delivery: Delivery) -> None:
-        await telling.ask(delivery.event.subject)
-        await mirroring.on_status(delivery)
+        job = await context.store.get(delivery.event.subject)
+        await telling.ask(job)
+        await mirroring.on_status(job)
 
     return (
         Route("uploader", delivered, delivering.on_job_stitched, give_up_job(context, Stage.UPLOADING)),

@@ -9,7 +9,6 @@ import structlog
 
 from shared.airtable.errors import AirtableError, QuotaExhausted, RateLimited
 from shared.airtable.status import StatusWriter
-from shared.bus.protocol import Delivery
 from shared.context import Context
 from shared.errors import Refused
 from shared.job.mirror import NAMES, begin_mirror, end_mirror, mirror_failed, mirrored, next_status, renew_mirror
@@ -35,10 +34,9 @@ class Mirroring:
         self._links = links
         self._status_writer = status_writer
 
-    async def on_status(self, delivery: Delivery) -> None:
-        """Bring the record up to date with the job, whatever the event said."""
+    async def on_status(self, job: Job) -> None:
+        """Bring the record up to date with the job, whatever was told of it."""
         context = self._context
-        job = await context.store.get(delivery.event.subject)
         if job.record_id is None or job.mirror.written >= len(job.passages):
             return
         owner = context.new_owner()
@@ -62,25 +60,36 @@ class Mirroring:
     async def _write_all(self, job: Job, owner: str) -> None:
         """Write until nothing is due, and give the lease back in the very moment in which that is true."""
         context = self._context
-        while True:
-            job = await self.write_pending(job, owner)
-            end = partial(end_mirror, owner=owner, now=context.clock(), policy=context.policy)
-            try:
-                await context.store.update(job.id, end)
-            except Refused:
-                job = await context.store.get(job.id)
-            else:
+        while (due := next_status(job, now=context.clock(), policy=context.policy)) is not None:
+            job = await self._write_next(job, owner, due, and_end=True)
+            if job.mirror.lease is None or job.mirror.lease.owner != owner:
                 return
+        end = partial(end_mirror, owner=owner, now=context.clock(), policy=context.policy)
+        try:
+            await context.store.update(job.id, end)
+        except Refused:  # a status came just now
+            await self._write_all(await context.store.get(job.id), owner)
 
     async def write_pending(self, job: Job, owner: str) -> Job:
         """Write every status that is due, holding the lease as `owner`. Raises `AirtableError`."""
         context = self._context
         while (due := next_status(job, now=context.clock(), policy=context.policy)) is not None:
-            status, written = due
-            await self.write(job, status)
-            wrote = partial(mirrored, owner=owner, written=written, now=context.clock(), policy=context.policy)
-            job = await context.store.update(job.id, wrote)
+            job = await self._write_next(job, owner, due, and_end=False)
         return job
+
+    async def _write_next(self, job: Job, owner: str, due: tuple[JobStatus, int], *, and_end: bool) -> Job:
+        """Write one status that is due, and note that; `and_end` gives the lease back if nothing more is due then."""
+        context, (status, written) = self._context, due
+        await self.write(job, status)
+        now = context.clock()
+
+        def noted(current: Job) -> Job:
+            current = mirrored(current, owner=owner, written=written, now=now, policy=context.policy)
+            if and_end and next_status(current, now=now, policy=context.policy) is None:
+                return end_mirror(current, owner=owner, now=now, policy=context.policy)
+            return current
+
+        return await context.store.update(job.id, noted)
 
     async def write(self, job: Job, status: JobStatus) -> None:
         """Write one status: with the reason of a failure, and with the fields that were asked for at the end.

@@ -38,10 +38,9 @@ class Telling:
         self._links = links
         self._random = randomness()
 
-    async def ask(self, job_id: str) -> None:
+    async def ask(self, job: Job) -> None:
         """Have told what is due of a job; by a message each, so that a slow receiver holds up nothing else."""
         context = self._context
-        job = await context.store.get(job_id)
         for webhook in webhooks_due(job, context.clock()):
             await context.emitter.nudge(job, Nudge(WebhookDue(webhook=webhook.id), f"{webhook.id}:{webhook.tried}"))
 

@@ -27,6 +27,9 @@ from shared.job.model import Clip, ClipStatus, Failure, Job, JobStatus, Stage
 from shared.job.policy import AmbiguousPolicy, Policy
 from shared.job.webhooks import due_at as webhook_due_at
 
+CROWDED_PAUSE_MS = 30_000
+"""How much later a job is looked at again if what it waits for stands in a long queue."""
+
 
 @dataclass(frozen=True, slots=True)
 class Nudge:
@@ -140,6 +143,11 @@ def announcement(job: Job) -> Nudge:
 def nudged(job: Job, now: int) -> Job:
     """Note that what was outstanding has been published once more."""
     return job.but(nudges=job.nudges + 1, nudged_at=now)
+
+
+def postponed(job: Job, now: int) -> Job:
+    """Note that what is outstanding waits in a long queue and was not published once more."""
+    return job.but(nudges=job.nudges + 1, nudged_at=now + CROWDED_PAUSE_MS)
 
 
 def _timeout_ms(job: Job, policy: Policy) -> int:

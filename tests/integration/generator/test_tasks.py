@@ -59,7 +59,7 @@ async def test_a_task_that_never_ends_times_out_and_says_what_it_waited_for(open
 
 
 async def test_a_task_that_the_provider_does_not_know_yet_is_asked_for_again(open_world: OpenWorld) -> None:
-    w = await open_world(services=("generator",), kie={"invisible_ms": 400}, poll_after_ms=100)
+    w = await open_world(services=("generator",), kie={"invisible_ms": 1_200}, poll_after_ms=100)
     job = await w.until_home(await w.submit("a boat"))
     assert len(job.clips[0].attempts) == 1
     assert job.clips[0].polls > 0

@@ -16,6 +16,7 @@ from shared.job.film import fail
 from shared.job.mirror import is_settled
 from shared.job.model import Failure, Job, JobStatus, Stage, Webhook, WebhookState
 from shared.job.webhooks import GIVE_UP_MS, PAUSES_MS, replay_webhook
+from shared.store.protocol import Row
 from tests.support.fixtures_world import OpenWorld
 from tests.support.scripted_partner import Reply, Request, ScriptedPartner
 from tests.support.world import World
@@ -239,16 +240,21 @@ async def test_every_event_twice_and_three_uploaders_tell_it_once(
 async def test_what_was_sent_but_not_written_down_is_sent_again_under_the_same_id(
     w: World, receiver: ScriptedPartner
 ) -> None:
-    """The store goes away between the receiver's answer and our writing it down."""
+    """The store takes no writes between the receiver's answer and our writing it down."""
     answered = threading.Event()
+    refused: list[Row] = []
+
+    def refuse(row: Row) -> bool:
+        refused.append(row)
+        return True
+
     receiver.says(Reply(200, held_by=answered), Reply(200))
     job = await failed(w, receiver.url)
     await w.until(job.id, lambda _: len(receiver.requests) == 1, "the first try")
-    w.backend.down = True
-    refusals = w.backend.refusals
+    w.backend.fail_swap = refuse
     answered.set()
-    await w.until(job.id, lambda _: w.backend.refusals > refusals + 2, "the store is missed")
-    w.backend.down = False
+    await w.until(job.id, lambda _: bool(refused), "the store is missed")
+    w.backend.fail_swap = None
     webhook = await until(w, job, WebhookState.DELIVERED)
     assert ids(receiver) == [webhook.id] * len(receiver.requests)
     assert len(receiver.requests) >= 2
