@@ -53,6 +53,8 @@ class Delivering:
             job = await self._deliver(job, owner)
         except AirtableError as error:
             await self._not_delivered(job, owner, error)
+        except UploadAbandoned:
+            raise  # the lease is left to lapse: until then, the upload may still get through
         except BaseException:
             # Drained, or a dependency is down: whoever gets the message again need not wait for the lease.
             await asyncio.shield(context.store.update(job.id, partial(release_step, owner=owner)))
@@ -91,15 +93,17 @@ class Delivering:
             parts = [part async for part in self._context.artifacts.read(key, 0, stored.size_bytes)]
             return b"".join(parts)
 
-        done = await self._deliverer.deliver(
-            Order(
-                record_id=record_id,
-                film=FilmFile(filename=f"{job.id}.mp4", size_bytes=stored.size_bytes),
-                media_url=lambda number: self._links.url(key, LINK_TTL_MS + number),
-                read_bytes=read_bytes,
-                heartbeat=heartbeat,
-            )
+        order = Order(
+            record_id=record_id,
+            film=FilmFile(filename=f"{job.id}.mp4", size_bytes=stored.size_bytes),
+            media_url=lambda number: self._links.url(key, LINK_TTL_MS + number),
+            read_bytes=read_bytes,
+            heartbeat=heartbeat,
         )
+        try:
+            done = await self._deliverer.deliver(order)
+        except asyncio.CancelledError as drained:
+            raise UploadAbandoned(*drained.args) from drained
         metrics.DELIVERIES.labels("airtable").inc()
         return Delivery(
             record_id=record_id,
@@ -123,6 +127,10 @@ class Delivering:
         )
         ended = partial(fail, failure=failure, now=context.clock(), owner=owner)
         await context.emitter.ended(await context.store.update(job.id, ended))
+
+
+class UploadAbandoned(asyncio.CancelledError):
+    """This process is drained in the middle of a delivery: what was sent to Airtable cannot be called back."""
 
 
 class FilmGone(UploadFailed):
