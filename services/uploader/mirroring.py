@@ -52,9 +52,10 @@ class Mirroring:
                 await self._write_all(job, owner)
         except AirtableError as error:
             await self._put_off(job, owner, error)
+        except asyncio.CancelledError:
+            raise  # drained: the lease is left to lapse, for until then what was sent may still overtake a later status
         except BaseException:
-            # Drained: the next one need not wait for the lease.
-            await asyncio.shield(self._release(job, owner))
+            await asyncio.shield(self._release(job, owner))  # the next one need not wait for the lease
             raise
 
     async def _write_all(self, job: Job, owner: str) -> None:

@@ -123,10 +123,12 @@ UNREACHED: dict[str, str] = {
     "shared.airtable_connection:_wait": ALL_OR_NOTHING,
     "shared.tidying:delete_unwanted_clip": TWO_GENERATORS,
     "uploader.webhook_sender:WebhookSender.__aexit__": START_AND_END,
+    "generator.file_sink:FileSink.__aenter__:1": "drained just when a file is opened: nothing is decided yet",
     "generator.ordering:Ordering._keep:2": "after half a minute without the store; the same write as `_keep:0`",
     "generator.provider.kie:KieProvider.alive": TOOL,
     "generator.provider.kie:KieProvider.credits": TOOL,
     "shared.airtable.client:AirtableRecords._call:2": "Airtable's penalty of 30 s begins: only who waits is written",
+    "shared.airtable.quota:CountedLimiter.pause": "Airtable's penalty of 30 s begins: only who waits is written",
     "shared.airtable.client:AirtableRecords.close": START_AND_END,
     "shared.airtable.client:AirtableRecords.probe": TOOL,
     "shared.airtable.client:AirtableRecords.schema": TOOL,
@@ -134,7 +136,6 @@ UNREACHED: dict[str, str] = {
     "shared.airtable.delivery:_Delivery._give_link:0": OTHERS_FILE,
     "shared.airtable.delivery:_Delivery._give_link:1": OTHERS_FILE,
     "shared.airtable.delivery:_Delivery._give_link:2": OTHERS_FILE,
-    "shared.artifacts.files:FileArtifacts.list": TOOL,
     "shared.artifacts.files:FileArtifacts.ping": READ,
     "shared.artifacts.files:FileArtifacts.writer": "no step writes an artifact piece by piece",
     "shared.artifacts.files:FileWriter": "no step writes an artifact piece by piece",
@@ -150,6 +151,7 @@ SELDOM: dict[str, str] = {
     "generator.ordering:Ordering.on_video_requested:1": (
         "the owner of an order has died in the middle of it: the campaign's kills lead there, a rehearsal has none"
     ),
+    "stitcher.watching:Watch.check:1": "only while a film takes longer than `LOOK_S` to join",
     "uploader.mirroring:Mirroring._write_all:2": BY_CHANCE + ": a status comes just when the record is given back",
     "uploader.mirroring:Mirroring._write_all:3": BY_CHANCE + ": a status comes just when the record is given back",
 }

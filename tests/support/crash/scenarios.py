@@ -234,9 +234,9 @@ SCENARIOS: tuple[Scenario, ...] = (
         meanwhile=_drain_the_stitcher,
         ends=Ending(orders=(1, 1)),
     ),
-    Scenario(name="uploader is drained", airtable=({"fault": "upload=latency:1500"},), meanwhile=_drain_the_uploader),
+    Scenario(name="uploader is drained", airtable=({"fault": "upload=latency:700"},), meanwhile=_drain_the_uploader),
     Scenario(
-        name="mirror is drained", airtable=({"fault": "update=latency:1500", "times": 1},), meanwhile=_drain_the_mirror
+        name="mirror is drained", airtable=({"fault": "update=latency:700", "times": 1},), meanwhile=_drain_the_mirror
     ),
     Scenario(name="no room for the film", meanwhile=_leave_no_room_for_the_film),
     Scenario(
