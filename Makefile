@@ -4,7 +4,7 @@ STAMP := .venv/.stamp
 DEV_STAMP := .venv/.stamp-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check unit chaos crash-points crash-sample bench bench-full bench-stitch lock docs screenshots frames manifests verify-deploy verify-stack clean
+.PHONY: help demo up test check unit chaos outages crash-points crash-sample bench bench-full bench-stitch lock docs screenshots frames manifests verify-deploy verify-stack clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -29,6 +29,10 @@ unit: $(DEV_STAMP) ## the fast tests, which need no server
 chaos: $(DEV_STAMP) ## crash everything at random and count (CHAOS_JOBS=500 CHAOS_CLIPS=3 CHAOS_KILLS=100 CHAOS_SEED=…)
 	@scripts/install-test-tools
 	@$(PYTHON_BIN)/python -m tests.chaos
+
+outages: $(DEV_STAMP) ## partners taken away, processes drained and replaced under load, a broker's cluster losing nodes
+	@scripts/install-test-tools
+	@$(PYTHON_BIN)/pytest tests/outages/partners_down.py tests/outages/shutdown.py tests/outages/cluster.py
 
 crash-points: $(DEV_STAMP) ## kill the processes at every await, one after another (see docs/reliability.md)
 	@scripts/install-test-tools
