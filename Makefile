@@ -30,9 +30,9 @@ chaos: $(DEV_STAMP) ## crash everything at random and count (CHAOS_JOBS=500 CHAO
 	@scripts/install-test-tools
 	@$(PYTHON_BIN)/python -m tests.chaos
 
-outages: $(DEV_STAMP) ## partners taken away, processes drained and replaced under load, a broker's cluster losing nodes
+outages: $(DEV_STAMP) ## partners taken away, processes drained and replaced under load, a broker's cluster losing nodes, callbacks by fifties
 	@scripts/install-test-tools
-	@$(PYTHON_BIN)/pytest tests/outages/partners_down.py tests/outages/shutdown.py tests/outages/cluster.py
+	@$(PYTHON_BIN)/pytest tests/outages/partners_down.py tests/outages/shutdown.py tests/outages/cluster.py tests/outages/two_callbacks.py
 
 crash-points: $(DEV_STAMP) ## kill the processes at every await, one after another (see docs/reliability.md)
 	@scripts/install-test-tools

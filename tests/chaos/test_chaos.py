@@ -9,9 +9,9 @@ from tests.chaos.harness.run import run_chaos
 
 SHORT = ChaosPlan(
     seed=20_240_613,
-    jobs=30,
+    jobs=20,
     clips=2,
-    kills=10,
+    kills=8,
     broker_kills=1,
     redis_kills=1,
     freezes=2,

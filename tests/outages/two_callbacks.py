@@ -10,9 +10,9 @@ from tests.support.redis import RedisServer
 from tests.support.system import System
 from tests.support.upstash import UpstashTwin
 
-JOBS = {"redis": 50, "upstash": 10}
+JOBS = {"redis": 50, "upstash": 20}
 """In the same moment; fewer where every command of the store is an HTTP request."""
-FEWER = 10
+FEWER = 20
 STATUSES = ["Generating", "Processing", "Stitching", "Uploading", "Completed"]
 
 
