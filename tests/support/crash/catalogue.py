@@ -81,6 +81,9 @@ READ = "a read over HTTP: it changes nothing, and whoever reads asks again"
 REFUSED = "a request that is refused: nothing was accepted"
 
 BY_CHANCE = "comes up only when two things happen within the same instant"
+STORE_GOES = (
+    "only where the store goes away just while a status is written, and the lease that is given back is stored there"
+)
 EIGHT_DEATHS = (
     "a message that has killed eight processes is buried as one is that nobody can read (`Runner.bury`), which has its "
     "points; `tests/integration/bus` has the eight deaths"
@@ -152,6 +155,8 @@ SELDOM: dict[str, str] = {
         "the owner of an order has died in the middle of it: the campaign's kills lead there, a rehearsal has none"
     ),
     "stitcher.watching:Watch.check:1": "only while a film takes longer than `LOOK_S` to join",
+    "uploader.mirroring:Mirroring.on_status:5": STORE_GOES,
+    "uploader.mirroring:Mirroring._release:0": STORE_GOES,
     "uploader.mirroring:Mirroring._write_all:2": BY_CHANCE + ": a status comes just when the record is given back",
     "uploader.mirroring:Mirroring._write_all:3": BY_CHANCE + ": a status comes just when the record is given back",
 }
