@@ -1,6 +1,6 @@
 """What the pipeline costs beyond the work itself: time, processor time, store round trips and events per job.
 
-    python -m benchmarks.pipeline [--full]
+    python -m benchmarks --only pipeline [--full]
 
 Four services as processes of their own, real RabbitMQ and Redis, the partners' twins, which answer at once; jobs of two
 clips of 2 s, 1280x720, with a record. Beside each job runs the floor: the same downloads, checks, join and upload done
@@ -9,7 +9,6 @@ by one process that calls the same tools directly. Only ratios within one run co
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import statistics
 import tempfile
@@ -24,7 +23,7 @@ from benchmarks.measuring import machine, measured
 from benchmarks.pipeline_floor import STEPS, Bare, Taken, bare
 from benchmarks.pipeline_stand import PROMPTS, Stand, running_stand
 from benchmarks.pipeline_trace import path_of, per_job, round_trips, typical
-from benchmarks.report import Section, Table, section_markdown
+from benchmarks.report import Section, Table
 from tests.support.otlp import collector
 
 FLOOR = "the work alone"
@@ -300,14 +299,3 @@ writes where one does, and a renewal of every clip's lease just before its end. 
         counts_table(followed),
     ]
     return Section("pipeline", "Pipeline overhead", prose, tables)
-
-
-def main() -> None:
-    """Run alone and print."""
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--full", action="store_true", help="more jobs")
-    print(section_markdown(asyncio.run(measure(arguments.parse_args().full))))
-
-
-if __name__ == "__main__":
-    main()

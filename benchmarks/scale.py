@@ -1,6 +1,6 @@
 """Scale by simulation: does the cost of a job stay the same, however many there are?
 
-    python -m benchmarks.scale [--full]
+    python -m benchmarks --only scale [--full]
 
 The services' own processes, bus and store, with simulated clips (`benchmarks.scale_worker`). Jobs are put into the
 store with all clips out at the provider, then every clip is called back at once. Growing crowds on the same processes
@@ -9,7 +9,6 @@ show what grows. Ratios to the smallest crowd count; a figure that is flat says 
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import tempfile
 import time
@@ -21,7 +20,7 @@ from redis.asyncio import Redis
 
 from benchmarks.measuring import machine
 from benchmarks.pipeline_stand import AS_DEPLOYED, cpu_s_of
-from benchmarks.report import Section, Table, section_markdown
+from benchmarks.report import Section, Table
 from benchmarks.scale_stand import PATIENT, SERVICES, ScaleStand, create, job_in_flight, running_workers, store_at
 from shared.artifacts.memory import MemoryArtifacts
 from shared.bus.memory import MemoryBus
@@ -324,14 +323,3 @@ pauses, unless the queue is longer than 100 (before that was so, a crowd of 500 
 cost 1.32 times the commands of a crowd of 50). Machine: {machine()}."""
     tables = [crowds_table(flows), memory_table(flows), depth_table(largest), standing_table(beside)]
     return Section("scale", "Scale by simulation", prose, tables)
-
-
-def main() -> None:
-    """Run alone and print."""
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--full", action="store_true", help="up to 10,000 jobs")
-    print(section_markdown(asyncio.run(measure(arguments.parse_args().full))))
-
-
-if __name__ == "__main__":
-    main()

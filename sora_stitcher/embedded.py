@@ -10,19 +10,17 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import structlog
 
-from services.gateway.bootstrap import build_app, end_streams
+from services.gateway.bootstrap import build_app, server_of
 from services.generator.bootstrap import build as build_generator
 from services.stitcher.bootstrap import build as build_stitcher
 from services.uploader.bootstrap import build as build_uploader
 from shared.bus.topology import SUBSCRIPTIONS
 from shared.errors import ConfigurationError
-from shared.http_server import make_server
 from shared.runtime import Parts, cancel, open_parts, work
 from shared.settings import Settings
 
@@ -72,14 +70,7 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             *await build_stitcher(parts, stack),
             *await build_uploader(parts, stack),
         ]
-        server = make_server(
-            app,
-            settings.host,
-            settings.port,
-            grace_s=settings.drain_s,
-            stopping=partial(end_streams, app),
-            proxies=settings.forwarded_allow_ips,
-        )
+        server = server_of(app, settings)
         serving = asyncio.create_task(server.run_until_cancelled())
         working = asyncio.create_task(work(parts, SUBSCRIPTIONS, routes))
         failed = asyncio.create_task(_first_to_end(serving, working))

@@ -2,14 +2,12 @@
 
 import asyncio
 from contextlib import AsyncExitStack
-from functools import partial
 
 import structlog
 
-from services.gateway.bootstrap import build_app, end_streams
+from services.gateway.bootstrap import build_app, server_of
 from shared.entrypoint import exit_misconfigured
 from shared.errors import ConfigurationError
-from shared.http_server import make_server
 from shared.logs import configure_logging
 from shared.runtime import cancel, open_parts, until_told_to_stop, work
 from shared.settings import Settings
@@ -20,14 +18,7 @@ log = structlog.get_logger(__name__)
 async def _run(settings: Settings) -> None:
     async with open_parts(settings, "gateway", distributed=True) as parts, AsyncExitStack() as stack:
         app = await build_app(parts, stack)
-        server = make_server(
-            app,
-            settings.host,
-            settings.port,
-            grace_s=settings.drain_s,
-            stopping=partial(end_streams, app),
-            proxies=settings.forwarded_allow_ips,
-        )
+        server = server_of(app, settings)
         serving = asyncio.create_task(server.run_until_cancelled())
         working = asyncio.create_task(work(parts, (), ()))
         try:

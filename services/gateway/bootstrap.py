@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from functools import partial
 
 import structlog
 from fastapi import FastAPI
@@ -24,6 +25,7 @@ from shared.airtable.status import StatusWriter
 from shared.airtable.watch import Watch
 from shared.airtable_connection import Table, open_table
 from shared.errors import ConfigurationError
+from shared.http_server import HttpServer, make_server
 from shared.limits import KeyLimits, parse_api_key
 from shared.runtime import Parts, cancel
 from shared.settings import Settings
@@ -135,6 +137,18 @@ async def _watch_when_up(parts: Parts, watching: Watching) -> None:
     while not parts.bus.connected:  # noqa: ASYNC110 - a bus tells nobody when it opens
         await asyncio.sleep(_WAIT_S)
     await watching.run()
+
+
+def server_of(app: FastAPI, settings: Settings) -> HttpServer:
+    """Return the gateway's server for its application; nothing listens yet."""
+    return make_server(
+        app,
+        settings.host,
+        settings.port,
+        grace_s=settings.drain_s,
+        stopping=partial(end_streams, app),
+        proxies=settings.forwarded_allow_ips,
+    )
 
 
 def end_streams(app: FastAPI) -> None:

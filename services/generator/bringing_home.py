@@ -32,6 +32,7 @@ from shared.errors import Refused
 from shared.events import VideoCallback
 from shared.fetch import FetchError
 from shared.job.clips import attempt_failed, begin_fetch, clip_home, order_taken, polled, release_clip, renew_clip
+from shared.job.fencing import require_owner
 from shared.job.files import clip_key
 from shared.job.model import Artifact, Attempt, AttemptState, Clip, Failure, Job
 from shared.leases import holding
@@ -250,9 +251,7 @@ class BringingHome:
 
     async def _require_lease(self, job_id: str, number: int, owner: str) -> None:
         """Return if the right to bring the clip home is still ours. Raises `Refused` if not."""
-        clip = (await self._context.store.get(job_id)).clip(number)
-        if clip.lease is None or clip.lease.owner != owner:
-            raise Refused("not_owner", f"clip {number} is {clip.status}")
+        require_owner((await self._context.store.get(job_id)).clip(number).lease, owner)
 
     async def _not_home(
         self,

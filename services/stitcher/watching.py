@@ -5,9 +5,9 @@ import time
 from functools import partial
 
 from shared.context import Context
-from shared.errors import Refused
 from shared.events import JobProgress
 from shared.film import Progress
+from shared.job.fencing import require_owner
 from shared.job.film import renew_step
 from shared.job.model import Job, Stage
 
@@ -52,8 +52,7 @@ class Watch:
             await self.renew()
             return
         job = await self._context.store.get(self._job.id)
-        if job.lease is None or job.lease.owner != self._owner:
-            raise Refused("not_owner", f"the job is {job.status}")
+        require_owner(job.lease, self._owner)
 
     async def renew(self) -> None:
         """Renew the lease. Raises `Refused` if it is not ours any more."""

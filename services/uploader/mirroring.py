@@ -52,10 +52,10 @@ class Mirroring:
                 await self._write_all(job, owner)
         except AirtableError as error:
             await self._put_off(job, owner, error)
-        except asyncio.CancelledError:
-            raise  # drained: the lease is left to lapse, for until then what was sent may still overtake a later status
-        except BaseException:
-            await asyncio.shield(self._release(job, owner))  # the next one need not wait for the lease
+        except Exception:
+            # The next one need not wait for the lease. Who is drained leaves it to lapse: until then, what was sent may
+            # still overtake a later status.
+            await asyncio.shield(self._release(job, owner))
             raise
 
     async def _write_all(self, job: Job, owner: str) -> None:

@@ -1,6 +1,5 @@
 """Small edits that the transitions are made of."""
 
-from shared.errors import Refused
 from shared.job._told import JOB_EVENTS, with_webhook
 from shared.job.document import shortened
 from shared.job.model import (
@@ -55,23 +54,6 @@ def reached(job: Job, status: JobStatus, now: int) -> Job:
 def lease_for(owner: str, now: int, lease_ms: int) -> Lease:
     """Return a lease for `owner` from now on."""
     return Lease(owner=owner, expires_at=now + lease_ms)
-
-
-def holds(lease: Lease | None, owner: str, now: int) -> bool:
-    """Whether `owner` has the right already: its own write was made, only the answer got lost."""
-    return lease is not None and lease.owner == owner and lease.is_live(now)
-
-
-def require_free(lease: Lease | None, owner: str, now: int) -> None:
-    """Refuse if somebody else's lease is live."""
-    if lease is not None and lease.owner != owner and lease.is_live(now):
-        raise Refused("lease_held", f"{lease.owner} is doing this until {lease.expires_at}")
-
-
-def require_owner(lease: Lease | None, owner: str) -> None:
-    """Refuse the result of somebody who does not hold the lease any more (fencing)."""
-    if lease is None or lease.owner != owner:
-        raise Refused("not_owner", f"the step belongs to {lease.owner if lease else 'nobody'} now, not to {owner}")
 
 
 def ended_badly(job: Job, failure: Failure, now: int) -> Job:

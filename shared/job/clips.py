@@ -10,21 +10,11 @@ raises `Refused` if the fact does not fit (any more); applied twice it changes n
 """
 
 from shared.errors import Refused
-from shared.job._edit import (
-    holds,
-    lease_for,
-    log,
-    progressed,
-    reached,
-    require_free,
-    require_owner,
-    touched,
-    with_attempt,
-    with_clip,
-)
+from shared.job._edit import lease_for, log, progressed, reached, touched, with_attempt, with_clip
 from shared.job._endings import after_clip_ended, attempt_over, forgiven, give_up, kept_attempts, refusals
 from shared.job._told import VIDEO_READY, with_webhook
 from shared.job.document import shortened
+from shared.job.fencing import holds, require_free, require_owner
 from shared.job.model import (
     MAKING,
     Artifact,

@@ -7,16 +7,8 @@ Pure functions (job, fact) -> job with the rules of `shared.job.clips`.
 """
 
 from shared.errors import Refused
-from shared.job._edit import (
-    ended_badly,
-    holds,
-    lease_for,
-    log,
-    progressed,
-    reached,
-    require_free,
-    require_owner,
-)
+from shared.job._edit import ended_badly, lease_for, log, progressed, reached
+from shared.job.fencing import holds, require_free, require_owner
 from shared.job.model import ClipStatus, Delivery, Failure, Film, Job, JobStatus, Stage
 from shared.job.policy import Policy
 

@@ -1,8 +1,9 @@
 """Copying the job's statuses into its Airtable record, in order, by one writer at a time. Pure."""
 
 from shared.errors import Refused
-from shared.job._edit import holds, lease_for, log, require_free, require_owner, touched
+from shared.job._edit import lease_for, log, touched
 from shared.job.document import shortened
+from shared.job.fencing import holds, require_free, require_owner
 from shared.job.model import Job, JobStatus, Stage
 from shared.job.policy import Policy
 

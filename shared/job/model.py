@@ -145,8 +145,7 @@ class Artifact(Document):
     """A media file of ours in the artifact store.
 
     Attributes:
-        probe: what the film engine found when the file came home, in its own short words (`shared.film.Probe`),
-            so that nobody has to look again; None if it must be looked at.
+        probe: what the film engine found when the file came home (`shared.film.Probe`); None: it must look again.
     """
 
     key: str
@@ -387,7 +386,7 @@ class Job(Document):
 
     @property
     def shots(self) -> tuple[Clip, ...]:
-        """The clips that are shown one after another, in order: all but music and logo."""
+        """The clips that are shown, in order: all but music and logo."""
         return tuple(clip for clip in self.clips if clip.role is ClipRole.CLIP)
 
     def clip(self, number: int) -> Clip:

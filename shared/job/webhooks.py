@@ -5,9 +5,10 @@ arrive twice (a sender can die between sending and writing it down), so its id n
 """
 
 from shared.errors import Refused
-from shared.job._edit import holds, lease_for, log, require_free, require_owner, touched
+from shared.job._edit import lease_for, log, touched
 from shared.job._told import JOB_EVENTS, OPTIONAL_EVENTS, VIDEO_READY, with_webhook
 from shared.job.document import shortened
+from shared.job.fencing import holds, require_free, require_owner
 from shared.job.model import Job, Stage, Webhook, WebhookState, WebhookTry
 from shared.job.policy import Policy
 

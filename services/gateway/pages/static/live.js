@@ -248,7 +248,7 @@ function film(article) {
     stop = follow(`/api/job/${id}/events`, (name, data) => {
       if (name === "job") {
         if (String(data.jobId) === article.dataset.job) later();
-        if (words[data.status]?.final) { stop?.(); stop = null; later(); }
+        if (words[data.status]?.final) { stop?.(); stop = null; }
       } else soon("progress", () => {
         const bar = document.getElementById("stage-progress");
         if (bar) bar.value = data.percent;
