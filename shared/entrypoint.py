@@ -10,6 +10,7 @@ import structlog
 
 from shared.bus.protocol import Subscription
 from shared.errors import ConfigurationError
+from shared.event_loop import settle
 from shared.http_server import make_server, worker_app
 from shared.logs import configure_logging
 from shared.runtime import Build, cancel, open_parts, until_told_to_stop, work
@@ -39,6 +40,7 @@ async def _run(settings: Settings, service: str, subscriptions: Sequence[Subscri
         routes = await build(parts, stack)
         app = worker_app(parts.bus, parts.context.store, parts.artifacts)
         server = make_server(app, settings.host, settings.metrics_port)
+        settle()
         serving = asyncio.create_task(server.run_until_cancelled())
         working = asyncio.create_task(work(parts, subscriptions, routes))
         try:

@@ -8,6 +8,7 @@ import structlog
 from services.gateway.bootstrap import build_app, server_of
 from shared.entrypoint import exit_misconfigured
 from shared.errors import ConfigurationError
+from shared.event_loop import run_fast, settle
 from shared.logs import configure_logging
 from shared.runtime import cancel, open_parts, until_told_to_stop, work
 from shared.settings import Settings
@@ -19,6 +20,7 @@ async def _run(settings: Settings) -> None:
     async with open_parts(settings, "gateway", distributed=True) as parts, AsyncExitStack() as stack:
         app = await build_app(parts, stack)
         server = server_of(app, settings)
+        settle()
         serving = asyncio.create_task(server.run_until_cancelled())
         working = asyncio.create_task(work(parts, (), ()))
         try:
@@ -36,7 +38,7 @@ def main() -> None:
     try:
         settings = Settings.load()
         configure_logging("gateway", settings.log_level, settings.log_format)
-        asyncio.run(_run(settings))
+        run_fast(_run(settings))
     except ConfigurationError as error:
         exit_misconfigured("gateway", error)
 

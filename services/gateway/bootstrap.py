@@ -17,7 +17,7 @@ from services.gateway.budgets import Budgets
 from services.gateway.caller import Access, RateLimit
 from services.gateway.controlling import Controlling
 from services.gateway.estimating import Market
-from services.gateway.live import HEARD, Live
+from services.gateway.live import Live
 from services.gateway.pages.site import Site
 from services.gateway.records import RecordReader
 from services.gateway.state import GatewayState
@@ -73,7 +73,7 @@ async def build_app(parts: Parts, stack: AsyncExitStack) -> FastAPI:
         rate_limit=RateLimit(context.store, access, context.clock),
         signer=parts.signer,
         links=parts.links,
-        live=await _open_live(parts, stack),
+        live=_open_live(parts, stack),
         base_url=settings.base_url,
         site=Site.of(settings),
         webhook_key=webhook_key.get_secret_value() if webhook_key is not None else None,
@@ -98,12 +98,9 @@ def _access(settings: Settings) -> Access:
     )
 
 
-async def _open_live(parts: Parts, stack: AsyncExitStack) -> Live:
-    """Return the live view; it begins to hear what happens as soon as there is a broker."""
-    live = Live(parts.context.store, places=parts.settings.live_connections)
+def _open_live(parts: Parts, stack: AsyncExitStack) -> Live:
+    live = Live(parts.context.store, parts.bus, places=parts.settings.live_connections)
     stack.push_async_callback(live.close)
-    listening = asyncio.create_task(parts.bus.listen(HEARD, live.hear), name="live-listening")
-    stack.push_async_callback(cancel, listening)
     return live
 
 

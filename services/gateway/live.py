@@ -13,7 +13,9 @@ from typing import Any
 
 import structlog
 
+from services.gateway.attention import LINGER_S, Attention
 from services.gateway.errors import ApiError
+from shared.bus.protocol import Bus
 from shared.errors import DependencyDown, JobNotFound, StitcherError
 from shared.events import Event, EventName
 from shared.job.model import Job
@@ -91,18 +93,27 @@ class Live:
     Args:
         store: where jobs are read.
         places: how many readers this process serves at once.
+        bus: where events are heard while there are readers.
         refresh_s: see `REFRESH_S`.
         keep_alive_s: see `KEEP_ALIVE_S`.
+        linger_s: see `services.gateway.attention`.
     """
 
     def __init__(
-        self, store: JobStore, *, places: int, refresh_s: float = REFRESH_S, keep_alive_s: float = KEEP_ALIVE_S
+        self,
+        store: JobStore,
+        bus: Bus,
+        *,
+        places: int,
+        refresh_s: float = REFRESH_S,
+        keep_alive_s: float = KEEP_ALIVE_S,
+        linger_s: float = LINGER_S,
     ) -> None:
         self._store = store
         self._places = places
         self._refresh_s = refresh_s
         self._keep_alive_s = keep_alive_s
-        self._taken = 0
+        self._attention = Attention(bus, HEARD, self.hear, linger_s)
         self._stopping = False
         self._feeds: dict[str, _Feed] = {}
         self._onlookers: set[_Onlooker] = set()
@@ -116,7 +127,7 @@ class Live:
     @property
     def readers(self) -> int:
         """How many places are taken."""
-        return self._taken
+        return self._attention.present
 
     def take_place(self) -> None:
         """Count one more reader.
@@ -124,14 +135,14 @@ class Live:
         Raises:
             ApiError: 503, there is no room, or this process is about to stop.
         """
-        if self._stopping or self._taken >= self._places:
+        if self._stopping or self.readers >= self._places:
             why = "This process is about to stop" if self._stopping else f"All {self._places} live connections are used"
             raise ApiError(503, "too_many_streams", f"{why}; try again in 5 s", headers={"Retry-After": "5"})
-        self._taken += 1
+        self._attention.come()
 
     def leave_place(self) -> None:
         """Count one reader less."""
-        self._taken -= 1
+        self._attention.go()
 
     async def follow(self, job: Job, seen: int = 0) -> AsyncGenerator[Change]:
         """Yield the job whenever it has changed since version `seen`, up to and with its end; and its progress."""
@@ -220,6 +231,7 @@ class Live:
             if task is not None:
                 task.cancel()
         await asyncio.gather(*(task for task in tasks if task is not None), return_exceptions=True)
+        await self._attention.close()
 
     def _feed_of(self, job: Job) -> _Feed:
         feed = self._feeds.get(job.id)

@@ -30,11 +30,15 @@ class Ear:
     Args:
         events: the names that it wants to hear.
         listener: see `Listener`.
+        stopped: is told that this ear hears nothing any more.
     """
 
-    def __init__(self, events: Collection[EventName], listener: Listener) -> None:
+    def __init__(
+        self, events: Collection[EventName], listener: Listener, stopped: "Callable[[Ear], None] | None" = None
+    ) -> None:
         self.events = frozenset(events)
         self._listener = listener
+        self._stopped = stopped
         self._heard: deque[bytes] = deque(maxlen=BACKLOG)
         self._more = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -50,8 +54,12 @@ class Ear:
 
     async def stop(self) -> None:
         """Hand on nothing any more."""
-        if self._task is not None:
-            await finish([self._task], 0)
+        task, self._task = self._task, None
+        if task is None:
+            return
+        if self._stopped is not None:
+            self._stopped(self)
+        await finish([task], 0)
 
     async def _hand_on(self) -> None:
         while True:

@@ -16,7 +16,7 @@ from shared.bus.letters import Letter, choose
 from shared.bus.listening import Ear, Listener
 from shared.bus.observer import BusObserver, SilentObserver
 from shared.bus.outcomes import Acknowledge, Bury, Outcome, Redeliver
-from shared.bus.protocol import BusHealth, DeadLetter, Handler, OnDead, QueueStats, Subscription
+from shared.bus.protocol import BusHealth, DeadLetter, Handler, Hearing, OnDead, QueueStats, Subscription
 from shared.bus.runner import Runner
 from shared.bus.tasks import finish
 from shared.bus.wire import Malformed, Stamp, decode, deliver, encode, new_uid
@@ -113,11 +113,12 @@ class MemoryBus:
         queue.consumers.append(_Consumer(runner, free=subscription.prefetch))
         self._dispatch(queue)
 
-    async def listen(self, events: Collection[EventName], handler: Listener) -> None:
+    async def listen(self, events: Collection[EventName], handler: Listener) -> Hearing:
         """Let `handler` hear these events from now on."""
-        ear = Ear(events, handler)
+        ear = Ear(events, handler, stopped=self._ears.remove)
         ear.start()
         self._ears.append(ear)
+        return ear
 
     async def drain(self, grace_s: float) -> None:
         """Stop taking deliveries, wait for running handlers, then cancel those that remain."""
@@ -130,8 +131,7 @@ class MemoryBus:
         """Forget everything: delayed messages and dead letters too."""
         self._open = False
         await self.drain(0)
-        ears, self._ears = self._ears, []
-        for ear in ears:
+        for ear in list(self._ears):
             await ear.stop()
         for timer in self._timers:
             timer.cancel()

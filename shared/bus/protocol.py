@@ -116,6 +116,13 @@ class BusHealth:
     queues: tuple[QueueStats, ...] = field(default=())
 
 
+class Hearing(Protocol):
+    """Somebody who listens."""
+
+    async def stop(self) -> None:
+        """Hear nothing any more; the bus keeps nothing for them."""
+
+
 class Bus(Protocol):
     """A message bus with the semantics of the module's docstring."""
 
@@ -138,11 +145,11 @@ class Bus(Protocol):
     async def consume(self, subscription: Subscription, handler: Handler, on_dead: OnDead | None = None) -> None:
         """Start handing deliveries of `subscription.queue` to `handler`, in tasks that this bus owns."""
 
-    async def listen(self, events: Collection[EventName], handler: Callable[[Event], Awaitable[None]]) -> None:
-        """Let `handler` hear these events from now on, as every process that listens does, until `close`.
+    async def listen(self, events: Collection[EventName], handler: Callable[[Event], Awaitable[None]]) -> Hearing:
+        """Let `handler` hear these events from now on, as every process that listens does, until it is stopped.
 
         At most once: nothing is acknowledged or repeated, and what happens while the broker is away is not heard.
-        Returns when events are heard; if the broker is away, after a while without.
+        Returns when events are heard; if the broker is away, after a while without. `close` stops it, too.
         """
 
     async def drain(self, grace_s: float) -> None:

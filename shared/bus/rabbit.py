@@ -16,7 +16,7 @@ from shared.bus.delays import DELAYS_MS, randomness
 from shared.bus.letters import DEAD_SUFFIX, choose
 from shared.bus.listening import Ear, Listener
 from shared.bus.observer import BusObserver, SilentObserver
-from shared.bus.protocol import BusHealth, DeadLetter, Handler, OnDead, QueueStats, Subscription
+from shared.bus.protocol import BusHealth, DeadLetter, Handler, Hearing, OnDead, QueueStats, Subscription
 from shared.bus.rabbit_channel import Lane
 from shared.bus.rabbit_consumer import Consumer
 from shared.bus.rabbit_errors import broker_call
@@ -135,12 +135,19 @@ class RabbitBus:
                 self._consumers.append(consumer)
                 starting.create_task(consumer.start())
 
-    async def listen(self, events: Collection[EventName], handler: Listener) -> None:
+    async def listen(self, events: Collection[EventName], handler: Listener) -> Hearing:
         """Let `handler` hear these events from now on. If the broker is away, this begins when it is back."""
         self._in.supervise()
-        listener = RabbitListener(self._in, self._topology, Ear(events, handler), self._around.random)
+        listener = RabbitListener(
+            self._in, self._topology, Ear(events, handler), self._around.random, stopped=self._listeners.remove
+        )
         self._listeners.append(listener)
-        await listener.start()
+        try:
+            await listener.start()
+        except BaseException:
+            await listener.stop()
+            raise
+        return listener
 
     async def drain(self, grace_s: float) -> None:
         """Stop taking deliveries, wait for running handlers, then cancel those that remain.
@@ -155,8 +162,7 @@ class RabbitBus:
     async def close(self) -> None:
         """Close the connections. Messages not yet acknowledged go back to their queues."""
         await self.drain(0)
-        listeners, self._listeners = self._listeners, []
-        for listener in listeners:
+        for listener in list(self._listeners):
             await listener.stop()
         await self._looks.close()
         await self._letters.close()

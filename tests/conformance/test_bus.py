@@ -392,6 +392,22 @@ async def test_a_listener_hears_on_while_the_bus_drains_and_nothing_after_it_clo
     assert [event.id for event in hearer.events] == [requested(1).id]
 
 
+async def test_a_listener_that_is_stopped_hears_nothing_more_and_the_others_hear_on(open_bus: OpenBus) -> None:
+    bus = await open_bus(REQUESTED)
+    leaver, stayer = Hearer(), Hearer()
+    hearing = await bus.listen([EventName.VIDEO_REQUESTED], leaver)
+    await bus.listen([EventName.VIDEO_REQUESTED], stayer)
+    await hearing.stop()
+    await hearing.stop()
+    await bus.publish(requested(1))
+    await stayer.wait_for(requested(1).id)
+    assert leaver.events == []
+    again = await bus.listen([EventName.VIDEO_REQUESTED], leaver)
+    await bus.publish(requested(2))
+    await leaver.wait_for(requested(2).id)
+    await again.stop()
+
+
 async def test_a_transient_event_reaches_who_is_there_and_needs_nobody(open_bus: OpenBus) -> None:
     bus = await open_bus(REQUESTED)
     await bus.publish(created(), transient=True)

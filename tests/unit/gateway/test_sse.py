@@ -7,6 +7,8 @@ from typing import Any
 
 from services.gateway.live import PENDING, Live, Progress
 from services.gateway.sse import EventStream, frame, preamble
+from shared.bus.memory import MemoryBus
+from shared.bus.topology import SUBSCRIPTIONS
 from shared.job.outstanding import due_at, expires_at
 from shared.job.policy import Policy
 from shared.store.jobs import JobStore
@@ -72,7 +74,7 @@ def new_store() -> JobStore:
 async def test_a_reader_of_all_jobs_that_falls_far_behind_is_let_go() -> None:
     store = new_store()
     await store.create(accepted())
-    live = Live(store, places=1)
+    live = Live(store, MemoryBus(SUBSCRIPTIONS), places=1)
     changes = live.follow_all()
     await anext(changes)
     (onlooker,) = live._onlookers
@@ -86,7 +88,7 @@ async def test_a_reader_of_all_jobs_that_falls_far_behind_is_let_go() -> None:
 async def test_a_slow_reader_of_a_job_gets_the_newest_state_and_not_a_backlog() -> None:
     store = new_store()
     job = await store.create(accepted())
-    live = Live(store, places=1, refresh_s=0.01)
+    live = Live(store, MemoryBus(SUBSCRIPTIONS), places=1, refresh_s=0.01)
     changes = live.follow(job)
     await anext(changes)
     newest = job

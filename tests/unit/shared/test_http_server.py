@@ -109,3 +109,18 @@ async def test_a_worker_tells_metrics_liveness_and_readiness() -> None:
         assert (await http.get("/elsewhere")).status_code == 404
     serving.cancel()
     await asyncio.gather(serving, return_exceptions=True)
+
+
+async def test_an_answer_of_two_packets_does_not_wait_for_the_first_to_be_acknowledged() -> None:
+    async def short(_request: Request) -> Response:
+        return PlainTextResponse("x" * 10)
+
+    server = make_server(Starlette(routes=[Route("/", short)]), "127.0.0.1", 0)
+    serving = await started(server)
+    async with client(server) as http:
+        await http.get("/")
+        (connection,) = server.server_state.connections
+        served = connection.transport.get_extra_info("socket")
+        assert served.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+    serving.cancel()
+    await asyncio.gather(serving, return_exceptions=True)
