@@ -13,7 +13,6 @@ from redis.asyncio import Redis
 from shared.event_loop import run_fast
 from shared.http_server import make_server
 
-
 MOST_CONNECTIONS = 1_000
 """As many as callers at once; beyond its own default of 100 the client refuses."""
 

@@ -34,8 +34,8 @@ class Marks(Protocol):
     async def get_mark(self, key: str) -> str | None:
         """Return a mark's value, or None."""
 
-    async def take(self, bucket: str, limit: int, window_ms: int, now_ms: int) -> int:
-        """Take a permit (0), or return the milliseconds to wait before asking again."""
+    async def take(self, bucket: str, limit: int, window_ms: int, now_ms: int, pause: str = "") -> int:
+        """Take a permit (0) unless the mark `pause` stands, or return the milliseconds to wait before asking again."""
 
 
 class BaseLimiter:
@@ -78,7 +78,7 @@ class BaseLimiter:
             await self._marks.put_mark(self._pause_key, str(self._clock() + ms), ms)
 
     async def _wait_ms(self) -> int:
-        return await self._paused_ms() or await self._marks.take(self._bucket, self._limit, _WINDOW_MS, self._clock())
+        return await self._marks.take(self._bucket, self._limit, _WINDOW_MS, self._clock(), self._pause_key)
 
     async def _paused_ms(self) -> int:
         until = await self._marks.get_mark(self._pause_key)

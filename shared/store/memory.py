@@ -58,6 +58,9 @@ class _Expiring:
     def get(self, key: str) -> str | None:
         return self.living().get(key)
 
+    def expires_at(self, key: str) -> int:
+        return self._values[key][1] if key in self._values else 0
+
     def drop(self, key: str) -> None:
         self._values.pop(key, None)
 
@@ -203,9 +206,11 @@ class MemoryBackend:
         await asyncio.sleep(0)
         return {key: value for key, value in self._marks.living().items() if key.startswith(prefix)}
 
-    async def take(self, bucket: str, limit: int, window_ms: int, now_ms: int) -> int:
+    async def take(self, bucket: str, limit: int, window_ms: int, now_ms: int, pause: str = "") -> int:
         """See `Backend.take`."""
         await asyncio.sleep(0)
+        if (paused_ms := self._marks.expires_at(pause) - now_ms) > 0:
+            return paused_ms
         # A permit from further ahead than a window was given out by a clock that has been set back since.
         taken = [at for at in self._permits.get(bucket, []) if now_ms - window_ms < at <= now_ms + window_ms]
         self._permits[bucket] = taken

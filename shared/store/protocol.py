@@ -126,8 +126,10 @@ class Backend(Protocol):
     async def marks(self, prefix: str) -> dict[str, str]:
         """All living marks whose key starts with `prefix` (there are few: models, partners)."""
 
-    async def take(self, bucket: str, limit: int, window_ms: int, now_ms: int) -> int:
+    async def take(self, bucket: str, limit: int, window_ms: int, now_ms: int, pause: str = "") -> int:
         """Take one permit of a sliding window shared by all processes: `limit` permits in any `window_ms`.
+
+        None is granted while the mark `pause` stands, and the time to wait is what is left of it.
 
         Returns 0 when the permit was granted, else the milliseconds to wait before asking again (nothing
         was taken). Used for kie.ai's 20 orders per 10 s and Airtable's 5 requests per second.

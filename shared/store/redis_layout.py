@@ -223,12 +223,11 @@ class RedisLayoutBackend(ABC):
         entries = _mapping(await self._execute("HGETALL", self._keys.marks))
         return self._living({key: entry for key, entry in entries.items() if key.startswith(prefix)})
 
-    async def take(self, bucket: str, limit: int, window_ms: int, now_ms: int) -> int:
+    async def take(self, bucket: str, limit: int, window_ms: int, now_ms: int, pause: str = "") -> int:
         """See `Backend.take`. A repeated command takes one permit only, by a token of its own."""
+        keys = (self._keys.permits(bucket), self._keys.marks)
         ttl_ms = window_ms + BUCKET_TTL_MS
-        return int(
-            await self._run(TAKE, (self._keys.permits(bucket),), uuid.uuid4().hex, limit, window_ms, now_ms, ttl_ms)
-        )
+        return int(await self._run(TAKE, keys, uuid.uuid4().hex, limit, window_ms, now_ms, ttl_ms, pause))
 
     async def tally(
         self, book: str, adds: Mapping[str, int], caps: Mapping[str, int], token: str | None, ttl_ms: int

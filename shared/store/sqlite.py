@@ -137,9 +137,9 @@ class SqliteBackend:
         """See `Backend.marks`."""
         return await self._read(_marks, prefix, self._clock())
 
-    async def take(self, bucket: str, limit: int, window_ms: int, now_ms: int) -> int:
+    async def take(self, bucket: str, limit: int, window_ms: int, now_ms: int, pause: str = "") -> int:
         """See `Backend.take`."""
-        return await self._write(_take, bucket, limit, window_ms, now_ms)
+        return await self._write(_take, bucket, limit, window_ms, now_ms, pause)
 
     async def tally(
         self, book: str, adds: Mapping[str, int], caps: Mapping[str, int], token: str | None, ttl_ms: int
@@ -367,7 +367,10 @@ def _marks(db: sqlite3.Connection, prefix: str, now: int) -> dict[str, str]:
     return {key: value for key, value in living if key.startswith(prefix)}
 
 
-def _take(db: sqlite3.Connection, bucket: str, limit: int, window_ms: int, now: int) -> int:
+def _take(db: sqlite3.Connection, bucket: str, limit: int, window_ms: int, now: int, pause: str) -> int:
+    paused = db.execute("SELECT expires_at FROM marks WHERE key = ? AND expires_at > ?", (pause, now)).fetchone()
+    if paused is not None:
+        return int(paused[0]) - now
     # A permit from further ahead than a window was given out by a clock that has been set back since.
     db.execute(
         "DELETE FROM permits WHERE bucket = ? AND (at <= ? OR at > ?)", (bucket, now - window_ms, now + window_ms)

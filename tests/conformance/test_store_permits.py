@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.store.protocol import Backend
-from tests.support.fixtures_store import Connect
+from tests.support.fixtures_store import Connect, FakeClock
 
 NOW = 1_800_000_000_000
 
@@ -42,6 +42,15 @@ async def test_a_refused_request_takes_nothing(store_backend: Backend) -> None:
     for _ in range(20):
         assert await store_backend.take(name, 1, 1_000, NOW + 500) == 500
     assert await store_backend.take(name, 1, 1_000, NOW + 1_000) == 0
+
+
+async def test_nothing_is_granted_while_a_pause_stands(store_backend: Backend, store_clock: FakeClock) -> None:
+    name, pause, now = bucket(), bucket(), store_clock()
+    await store_backend.put_mark(pause, "until later", 60_000)
+    wait = await store_backend.take(name, 1, 1_000, now, pause)
+    assert wait == 60_000
+    assert await store_backend.take(name, 1, 1_000, now, bucket()) == 0, "the pause of something else does not count"
+    assert await store_backend.take(bucket(), 1, 1_000, now + wait, pause) == 0, "waiting as told is enough"
 
 
 async def test_buckets_do_not_know_each_other(store_backend: Backend) -> None:

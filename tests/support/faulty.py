@@ -68,10 +68,10 @@ class FaultyBackend(MemoryBackend):
         self._require_up()
         return await super().claim(key, value, ttl_ms)
 
-    async def take(self, bucket: str, limit: int, window_ms: int, now_ms: int) -> int:
+    async def take(self, bucket: str, limit: int, window_ms: int, now_ms: int, pause: str = "") -> int:
         """See `Backend.take`."""
         self._require_up()
-        return await super().take(bucket, limit, window_ms, now_ms)
+        return await super().take(bucket, limit, window_ms, now_ms, pause)
 
 
 class FaultyBus(MemoryBus):
