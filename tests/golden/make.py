@@ -11,11 +11,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import to_jsonable_python
+
 from shared.bus.wire import encode
 from shared.clock import iso
 from shared.events import PAYLOADS, Event, EventData, EventName
 from shared.job.clips import defer_order
 from shared.job.control import cancel, regenerate, retry
+from shared.job.document import Document
 from shared.job.film import fail
 from shared.job.mirror import begin_mirror, mirror_failed
 from shared.job.model import Failure, Job, Stage
@@ -103,8 +106,21 @@ def _example(payload: type[EventData]) -> Event:
     return event.model_copy(update={"time": iso(b.T)})
 
 
+def defaults() -> dict[str, Any]:
+    """Return the default of every field of every part of a job's document, as JSON has it."""
+    found: dict[str, Any] = {}
+    waiting: list[type[Document]] = [Document]
+    while waiting:
+        part = waiting.pop()
+        waiting += part.__subclasses__()
+        for name, field in part.model_fields.items():
+            if not field.is_required():
+                found[f"{part.__name__}.{name}"] = to_jsonable_python(field.get_default(call_default_factory=True))
+    return dict(sorted(found.items()))
+
+
 def main(version: str) -> None:
-    """Write the golden files of `version`, as the code is now."""
+    """Write the golden files of `version`, as the code is now, and note the defaults of fields that are new in it."""
     folder = HERE / version
     if any(folder.glob("*.json")):
         raise SystemExit(f"{folder} holds the files of a released version: they do not change any more")
@@ -114,6 +130,9 @@ def main(version: str) -> None:
     for name, document in documents.items():
         text = json.dumps(json.loads(document), indent=1, ensure_ascii=False)
         (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+    noted = HERE / "defaults.json"
+    known = json.loads(noted.read_text(encoding="utf-8")) if noted.exists() else {}
+    noted.write_text(json.dumps(defaults() | known, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

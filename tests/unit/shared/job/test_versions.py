@@ -16,7 +16,8 @@ from shared.bus.wire import decode, encode
 from shared.events import PAYLOADS, Event, EventName
 from shared.job.model import Job, JobStatus
 from shared.job.outstanding import due_at, outstanding, overdue
-from tests.golden.make import jobs
+from shared.store.jobs import written
+from tests.golden.make import defaults, jobs
 from tests.unit.shared.job.builders import POLICY, T
 from tests.unit.shared.job.driver import Driver
 from tests.unit.shared.job.invariants import check_calendar, check_job
@@ -112,6 +113,13 @@ class TestJobs:
     def test_come_back_from_json_as_they_were(self, name: str) -> None:
         job = jobs()[name]
         assert Job.model_validate_json(job.model_dump_json()) == job
+        assert Job.model_validate_json(written(job)) == job
+
+    def test_leave_out_only_what_will_always_be_read_as_it_was_meant(self) -> None:
+        """A default that was changed would change every document that leaves it out. New fields may be added."""
+        recorded = json.loads((GOLDEN / "defaults.json").read_text())
+        today = defaults()
+        assert {name: today.get(name, "gone") for name in recorded} == recorded
 
 
 class TestEvents:
