@@ -4,12 +4,12 @@
 ARG PYTHON_IMAGE=docker.io/library/python:3.13-slim-trixie
 
 FROM ${PYTHON_IMAGE} AS build
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PIP_CACHE_DIR=/var/cache/pip
 WORKDIR /src
 RUN python -m venv /app
 # The dependencies first: this layer changes only with the lock file. Every package is checked against its hash.
 COPY requirements.lock ./
-RUN --mount=type=cache,target=/root/.cache/pip /app/bin/pip install --quiet --require-hashes -r requirements.lock
+RUN --mount=type=cache,target=/var/cache/pip /app/bin/pip install --quiet --require-hashes -r requirements.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY shared ./shared
 COPY services ./services

@@ -1,13 +1,14 @@
 # ruff: noqa: INP001
 """The system on Railway: `railway config plan` shows what would change, `railway config apply` does it.
 
-Four services from one Dockerfile, Redis, RabbitMQ with a volume, and a bucket for clips and films. Secrets are set once
-in Railway's dashboard and left alone here (`preserve()`). docs/deploy/railway.md goes through it.
+Four services from one Dockerfile, Redis, RabbitMQ with a volume, and a bucket for clips and films. Other secrets than
+the bucket's are set once in Railway's dashboard and left alone here (`preserve()`). docs/deploy/railway.md goes through
+it.
 """
 
 from typing import Any
 
-from railway_sdk import define_railway, github, image, preserve, project, redis, service, volume
+from railway_sdk import bucket, define_railway, github, image, preserve, project, redis, service, volume
 
 REPOSITORY = github("example/sora-video-stitcher", branch="main")
 SECRETS = {
@@ -25,6 +26,7 @@ def main(_context: object = None) -> Any:
     """Return the project."""
     store = redis("store")
     queues = volume("rabbitmq-data", sizeMB=5000)
+    films = bucket("films", region="ams")
     broker = service(
         "rabbitmq",
         source=image("docker.io/library/rabbitmq:4.3-management"),
@@ -42,11 +44,12 @@ def main(_context: object = None) -> Any:
         "RABBITMQ_USER": broker.env.RABBITMQ_DEFAULT_USER,
         "RABBITMQ_PASSWORD": broker.env.RABBITMQ_DEFAULT_PASS,
         "PUBLIC_URL": "https://${{gateway.RAILWAY_PUBLIC_DOMAIN}}",
-        "ARTIFACTS_URL": preserve(),
-        "AWS_ENDPOINT_URL": preserve(),
-        "AWS_REGION": preserve(),
-        "AWS_ACCESS_KEY_ID": preserve(),
-        "AWS_SECRET_ACCESS_KEY": preserve(),
+        "ARTIFACTS_URL": "s3://${{films.BUCKET}}/films",
+        "AWS_ENDPOINT_URL": films.env.ENDPOINT,
+        "AWS_S3_ADDRESSING_STYLE": "virtual",
+        "AWS_REGION": films.env.REGION,
+        "AWS_ACCESS_KEY_ID": films.env.ACCESS_KEY_ID,
+        "AWS_SECRET_ACCESS_KEY": films.env.SECRET_ACCESS_KEY,
         "AIRTABLE_BASE_ID": preserve(),
         "LOG_FORMAT": "json",
     }
@@ -63,4 +66,4 @@ def main(_context: object = None) -> Any:
         )
 
     roles = [role("gateway", healthcheck="/readyz"), role("generator"), role("stitcher"), role("uploader")]
-    return project("sora-video-stitcher", resources=[store, queues, broker, *roles])
+    return project("sora-video-stitcher", resources=[store, queues, films, broker, *roles])

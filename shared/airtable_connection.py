@@ -4,7 +4,7 @@ import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-from shared import metrics
+from shared import metrics, tracing
 from shared.airtable.client import AirtableRecords
 from shared.airtable.config import AirtableConfig, airtable_config
 from shared.airtable.limiter import BaseLimiter
@@ -48,7 +48,7 @@ async def open_table(settings: Settings, backend: Backend, stack: AsyncExitStack
 
 def _count(operation: Operation, outcome: str, seconds: float) -> None:
     metrics.AIRTABLE_CALLS.labels(operation, outcome).inc()
-    metrics.AIRTABLE_DURATION.labels(operation).observe(seconds)
+    metrics.AIRTABLE_DURATION.labels(operation).observe(seconds, tracing.exemplar())
 
 
 async def _wait(seconds: float) -> None:

@@ -10,7 +10,8 @@ from shared import metrics, tracing
 from shared.bus.protocol import Bus
 from shared.errors import PublishFailed
 from shared.events import Event, EventData
-from shared.job.model import Job
+from shared.job.failure_codes import NONE, OTHER, counted_code
+from shared.job.model import Job, JobStatus
 from shared.job.outstanding import Nudge, announcement
 
 log = structlog.get_logger(__name__)
@@ -52,9 +53,15 @@ class Emitter:
 
     async def ended(self, job: Job) -> None:
         """Announce and count a job that has just come to its end."""
-        code = job.failure.code if job.failure is not None else "none"
         outcome = str(job.status)
-        metrics.JOBS_ENDED.labels(outcome, code).inc()
+        metrics.JOBS_ENDED.labels(outcome, _counted_as(job)).inc()
         lasted_s = ((job.finished_at or job.created_at) - job.created_at) / 1000
         metrics.JOB_DURATION.labels(outcome).observe(lasted_s, tracing.exemplar(job.traceparent))
         await self.announce(job)
+
+
+def _counted_as(job: Job) -> str:
+    """Return why the job failed, in the metrics' words; a job that was cancelled may carry the failure of a clip."""
+    if job.status is not JobStatus.FAILED:
+        return NONE
+    return counted_code(job.failure.code) if job.failure is not None else OTHER

@@ -18,6 +18,7 @@ from shared.airtable import errors as airtable
 from shared.airtable.protocol import Operation
 from shared.bus.topology import SUBSCRIPTIONS
 from shared.events import EventName
+from shared.job.failure_codes import FAILURE_CODES, NONE, OTHER
 from shared.job.model import JobStatus
 from shared.job.webhooks import JOB_EVENTS, OPTIONAL_EVENTS
 
@@ -36,7 +37,9 @@ DEAD_REASONS = ("rejected", "attempts", "unreadable")
 PUBLICATIONS = ("ok", "unroutable", "failed")
 ENDPOINTS = ("generate-video", "process-record", "jobs", "jobs:batch", "airtable-trigger")
 JOB_OUTCOMES = ("completed", "failed", "cancelled")
+JOB_CODES = (NONE, *FAILURE_CODES, OTHER)
 STRATEGIES = ("copy", "mixed", "encode")
+PIECE_OUTCOMES = ("made", "used", "unused", "busy", "failed", "stopped")
 WAYS = ("airtable", "webhook")
 WEBHOOK_EVENTS = (*JOB_EVENTS.values(), *OPTIONAL_EVENTS)
 WEBHOOK_OUTCOMES = ("delivered", "retried", "given_up")
@@ -133,7 +136,7 @@ BUS_CONNECTED = _gauge("sora_bus_connected", "1 while a publish has a chance.", 
 JOBS_ACCEPTED = _counter("sora_jobs_accepted_total", "Jobs accepted over HTTP.", ("gateway",), endpoint=ENDPOINTS)
 JOBS_ENDED = _counter(
     "sora_jobs_total", "Jobs ended, by outcome and failure code (`none` for those that did not fail).",
-    outcome=JOB_OUTCOMES, code="the job's failure code",
+    outcome=JOB_OUTCOMES, code=JOB_CODES,
 )  # fmt: skip
 JOB_DURATION = _histogram("sora_job_duration_seconds", "From acceptance to the end.", JOB_BUCKETS, outcome=JOB_OUTCOMES)
 JOBS = _gauge("sora_jobs_stored", "Jobs in the store; known to one process, ask for the max.", status=tuple(JobStatus))
@@ -189,6 +192,12 @@ STITCH_DURATION = _histogram(
     ("stitcher",), strategy=STRATEGIES,
 )  # fmt: skip
 STITCH_FALLBACKS = _counter("sora_stitch_fallbacks_total", "Plans that failed their check.", ("stitcher",))
+PIECES_AHEAD = _counter(
+    "sora_pieces_ahead_total",
+    "Stretches of film to be encoded before all clips were home: those encoded, and what became of them when the film "
+    "was joined; and those that were not, for another job was worked on, it failed, or was no longer wanted.",
+    ("stitcher",), outcome=PIECE_OUTCOMES,
+)  # fmt: skip
 FILM_BYTES = _counter("sora_film_bytes_total", "Bytes of the films joined.", ("stitcher",))
 FILM_SECONDS = _counter("sora_film_seconds_total", "Seconds of film joined.", ("stitcher",))
 
@@ -220,7 +229,7 @@ WEBHOOKS = _counter(
 
 HTTP_REQUESTS = _counter(
     "sora_http_requests_total", "HTTP requests.", ("gateway",), method="known methods, `other`",
-    route="path templates, `unmatched`", status="HTTP status",
+    route="path templates, `unmatched`", status="HTTP status; what a route is known to answer is there from the start",
 )  # fmt: skip
 HTTP_DURATION = _histogram(
     "sora_http_request_duration_seconds", "Time to answer an HTTP request.", HTTP_BUCKETS, ("gateway",),
@@ -240,8 +249,8 @@ def zero(service: str) -> None:
     _create(PUBLISHED, EventName, PUBLICATIONS)
     _create(JOBS, JobStatus)
     _create(JOB_DURATION, JOB_OUTCOMES)
-    _create(JOBS_ENDED, ("completed", "cancelled"), ("none",))
-    _create(JOBS_ENDED, ("failed",), ("timeout",))
+    _create(JOBS_ENDED, ("completed", "cancelled"), (NONE,))
+    _create(JOBS_ENDED, ("failed",), (*FAILURE_CODES, OTHER))
     if service in _ASKERS:
         _create(AIRTABLE_CALLS, Operation, AIRTABLE_OUTCOMES)
         _create(AIRTABLE_DURATION, Operation)
@@ -250,6 +259,7 @@ def zero(service: str) -> None:
     if service == "stitcher":
         _create(STITCHES, STRATEGIES)
         _create(STITCH_DURATION, STRATEGIES)
+        _create(PIECES_AHEAD, PIECE_OUTCOMES)
     if service == "uploader":
         _create(DELIVERIES, WAYS)
         _create(WEBHOOKS, WEBHOOK_EVENTS, WEBHOOK_OUTCOMES)
@@ -263,7 +273,7 @@ def _zero_stage(service: str) -> None:
         for metric in (QUEUE_WAIT, IN_FLIGHT, SLOTS):
             _create(metric, *stage)
         _create(MESSAGES, *stage, OUTCOMES)
-        _create(DURATION, *stage, ("ok",))
+        _create(DURATION, *stage, OUTCOMES)
         _create(RETRIES, *stage, RETRY_REASONS)
         _create(DEAD_LETTERS, *stage, DEAD_REASONS)
 

@@ -85,6 +85,7 @@ class Settings(BaseSettings):
     aws_session_token: SecretStr | None = None
     aws_region: str | None = None
     aws_endpoint_url: str | None = None
+    aws_s3_addressing_style: Literal["path", "virtual"] = "path"
     media_redirect: bool = False
     data_dir: Path = Path("data")
 
@@ -117,6 +118,7 @@ class Settings(BaseSettings):
     max_clip_bytes: int = Field(default=1_000_000_000, ge=1)
     max_clip_seconds: float = Field(default=600, gt=0)
     stitch_timeout: int = Field(default=1_200_000, ge=1_000)
+    stitch_ahead: bool = True
 
     otel_exporter_otlp_endpoint: str | None = None
     grafana_url: str | None = None
@@ -234,6 +236,7 @@ class Settings(BaseSettings):
             access_key_id=self.aws_access_key_id,
             secret_access_key=self.aws_secret_access_key,
             session_token=self.aws_session_token,
+            bucket_in_host=self.aws_s3_addressing_style == "virtual",
         )
 
     def policy(self) -> Policy:

@@ -65,5 +65,5 @@ def create_app(state: GatewayState | None) -> FastAPI:
         app.include_router(module.router)
     app.add_middleware(BodyGuard)
     app.add_middleware(AnswerHeaders)
-    app.add_middleware(HttpMetrics)
+    app.add_middleware(HttpMetrics, routes=app.routes)
     return app

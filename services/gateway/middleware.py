@@ -1,12 +1,16 @@
 """What happens to every request before a route sees it: size and charset checks, metrics, traces. Pure ASGI."""
 
 import asyncio
+from collections.abc import Sequence
+from itertools import product
 from time import perf_counter
 from typing import Any
 
+from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.gateway.errors import error_response
@@ -22,6 +26,14 @@ BATCH_PATH = "/api/jobs:batch"
 BODY_LIMITS = {CALLBACK_PATH: MAX_CALLBACK_BYTES, BATCH_PATH: MAX_BATCH_BYTES}
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 """Those that metrics name: a stranger may send any word, and every label value is kept for ever."""
+
+OTHER_METHOD = "other"
+UNMATCHED = "unmatched"
+ANY_ROUTE_ANSWERS = frozenset({400, 401, 404, 429, 500, 503})
+"""Beside what a route documents: its series are there before the first error, which `rate()` would miss otherwise."""
+
+UNMATCHED_ANSWERS = frozenset({200, 400, 404, 413, 500})
+"""To what leads nowhere, and to bodies that are refused before a route is looked for; 200 is FastAPI's own document."""
 
 UNTRACED = frozenset({"/metrics", "/healthz", "/readyz", "/api/health"})
 ENDLESS = "/events"
@@ -138,10 +150,16 @@ class AnswerHeaders:
 
 
 class HttpMetrics:
-    """Counts, times and traces requests by route (never by path: paths hold ids)."""
+    """Counts, times and traces requests by route (never by path: paths hold ids).
 
-    def __init__(self, app: ASGIApp) -> None:
+    Args:
+        app: what answers.
+        routes: whose series exist from the start.
+    """
+
+    def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute] = ()) -> None:
         self._app = app
+        _zero(routes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -177,10 +195,26 @@ class HttpMetrics:
                 metrics.HTTP_DURATION.labels(method, route).observe(perf_counter() - started, tracing.exemplar())
 
 
+def _zero(routes: Sequence[BaseRoute]) -> None:
+    """Create the series of all routes, and of what matches none."""
+    for method, status in product((*METHODS, OTHER_METHOD), UNMATCHED_ANSWERS):
+        metrics.HTTP_REQUESTS.labels(method, UNMATCHED, str(status))
+        metrics.HTTP_DURATION.labels(method, UNMATCHED)
+    for route in iter_route_contexts(routes):
+        if not isinstance(route.original_route, APIRoute):
+            continue  # such a one leaves no name in the request's scope: it counts as unmatched
+        known = {route.status_code or 200, *route.responses, *ANY_ROUTE_ANSWERS}
+        for method in route.methods or ():
+            for status in known:
+                metrics.HTTP_REQUESTS.labels(method, route.path, str(status))
+            if not str(route.path).endswith(ENDLESS):
+                metrics.HTTP_DURATION.labels(method, route.path)
+
+
 def _method(scope: Scope) -> str:
-    return scope["method"] if scope["method"] in METHODS else "other"
+    return scope["method"] if scope["method"] in METHODS else OTHER_METHOD
 
 
 def _route(scope: Scope) -> str:
-    path: str = getattr(scope.get("route"), "path", "unmatched")
+    path: str = getattr(scope.get("route"), "path", UNMATCHED)
     return path

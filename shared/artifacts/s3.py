@@ -235,6 +235,9 @@ def _open(bucket: str, prefix: str, access: S3Access, *, retries: int) -> S3Stor
     config: obstore.store.S3Config = {"disable_bulk_delete": True}  # not every store that speaks S3 knows it
     if access.endpoint_url is not None:
         config["endpoint"] = access.endpoint_url
+        if access.bucket_in_host:  # obstore takes the endpoint for the bucket's own then
+            config["endpoint"] = access.endpoint_url.replace("://", f"://{bucket}.", 1)
+            config["virtual_hosted_style_request"] = True
     else:
         # A dot in the name would not match the certificate of *.s3.amazonaws.com.
         config["virtual_hosted_style_request"] = "." not in bucket

@@ -88,9 +88,13 @@ def _jobs() -> Row:
             ),
             graph(
                 "Failures by code",
-                "Why jobs failed; the code stands in the job, too.",
+                "Why jobs failed; the code stands in the job, too. Only those that occur, and `timeout`.",
                 "ops",
-                Query(f'sum by (code) (rate(sora_jobs_total{{outcome="failed"}}[{RATE}]))', "{{code}}"),
+                Query(
+                    f'sum by (code) (rate(sora_jobs_total{{outcome="failed"}}[{RATE}])) > 0'
+                    f' or sum by (code) (rate(sora_jobs_total{{outcome="failed", code="timeout"}}[{RATE}]))',
+                    "{{code}}",
+                ),
                 is_stacked=True,
             ),
             heatmap(
@@ -116,16 +120,17 @@ def _gateway() -> Row:
         (
             graph(
                 "Requests",
-                "By route and status.",
+                "By route and status, of the routes that are asked for.",
                 "reqps",
-                Query(f"sum by (route, status) (rate(sora_http_requests_total[{RATE}]))", "{{status}} {{route}}"),
+                Query(f"sum by (route, status) (rate(sora_http_requests_total[{RATE}])) > 0", "{{status}} {{route}}"),
                 runbook="SoraGatewayErrors",
             ),
             graph(
                 "Time to answer, p95",
                 "By route; a job is accepted without waiting for the provider.",
                 "s",
-                Query(quantile(0.95, "sora_http_request_duration_seconds", "route"), "{{route}}"),
+                # Of a route that nobody asks for it is no number, and would fill the legend.
+                Query(quantile(0.95, "sora_http_request_duration_seconds", "route") + " >= 0", "{{route}}"),
             ),
             graph(
                 "Jobs accepted",
@@ -236,6 +241,13 @@ _STITCHER = (
         "short",
         Query(f"sum(rate(sora_film_seconds_total[{RATE}]))", "seconds of film"),
         Query(f"sum(rate(sora_film_bytes_total[{RATE}])) / 1e6", "megabytes"),
+    ),
+    graph(
+        "Encoded ahead",
+        "Stretches encoded while other clips were still being made (`made`), and whether films took them. "
+        "`busy`: not begun, for another job was worked on.",
+        "ops",
+        Query(f"sum by (outcome) (rate(sora_pieces_ahead_total[{RATE}]))", "{{outcome}}"),
     ),
 )
 _UPLOADER = (

@@ -149,12 +149,11 @@ def test_a_healthy_system_raises_no_alarm(watched: Watched) -> None:
     assert alerts == {"SoraWatchdog"}
 
 
-def test_a_slow_job_leads_to_its_trace(watched: Watched) -> None:
+@pytest.mark.parametrize("name", [family.name for family in FAMILIES if family.kind == "histogram"])
+def test_what_is_slow_leads_to_its_trace(watched: Watched, name: str) -> None:
     def traces() -> set[str]:
         now = time.time()
-        found = watched.prometheus.get(
-            "query_exemplars", query="sora_job_duration_seconds_bucket", start=str(now - 600), end=str(now)
-        )
+        found = watched.prometheus.get("query_exemplars", query=f"{name}_bucket", start=str(now - 600), end=str(now))
         return {exemplar["labels"]["trace_id"] for series in found for exemplar in series["exemplars"]}
 
     until(lambda: bool(traces()), "exemplars were scraped")

@@ -1,6 +1,7 @@
 """Render and Railway: closed schemas, and that the parts fit together."""
 
 import copy
+import re
 from collections.abc import Callable
 
 import pytest
@@ -62,3 +63,11 @@ def test_railway_runs_every_service_by_its_role() -> None:
     text = (ROOT / ".railway" / "railway.py").read_text()
     assert 'start=f"start {name}"' in text
     assert all(f'role("{name}"' in text for name in SERVICES)
+
+
+def test_railways_references_lead_to_what_is_there() -> None:
+    text = (ROOT / ".railway" / "railway.py").read_text()
+    made = set(re.findall(r'\b(?:bucket|redis|role|service)\(\s*"(\w+)"', text))
+    referred = set(re.findall(r"\$\{\{(\w+)\.", text))
+    assert {"films", "gateway", "rabbitmq"} <= referred
+    assert referred <= made

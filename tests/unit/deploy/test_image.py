@@ -1,7 +1,6 @@
 """The image's own scripts, run here as the container runs them."""
 
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -12,38 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.manifests.environment import known_names
+from tests.support.image import START, showing_python, start
 from tests.support.manifests.files import ROOT
 
-START = ROOT / "deploy" / "image" / "start"
 HEALTHCHECK = ROOT / "deploy" / "image" / "healthcheck"
 NOT_IN_SLIM = ("av", "ffmpeg", "imageio_ffmpeg", "numpy")
 
 
 @pytest.fixture
 def show(tmp_path: Path) -> Path:
-    """A folder whose `python` runs scripts as usual, and shows its environment instead of running a service."""
-    fake = tmp_path / "bin" / "python"
-    fake.parent.mkdir()
-    shown = f'exec {sys.executable} -c "import json, os; print(json.dumps(dict(os.environ)))"'
-    fake.write_text(f'#!/bin/sh\ncase "$1" in -c) exec {sys.executable} "$@" ;; esac\necho "$@" >&2\n{shown}\n')
-    fake.chmod(0o755)
-    return fake.parent
-
-
-def start(show: Path, *arguments: str, **environment: str) -> tuple[int, dict[str, str], str]:
-    """Run the entry point; return its exit code, the service's environment and what was said."""
-    inherited = {name: value for name, value in os.environ.items() if name not in known_names()}
-    path = f"{show}:{os.environ['PATH']}"
-    done = subprocess.run(
-        ["sh", START, *arguments],
-        check=False,
-        env=inherited | environment | {"PATH": path},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    return done.returncode, json.loads(done.stdout) if done.stdout else {}, done.stderr
+    """See `showing_python`."""
+    return showing_python(tmp_path / "bin")
 
 
 def test_the_role_is_the_first_argument(show: Path) -> None:

@@ -23,11 +23,11 @@ def test_every_rule_is_kept(everything: list[Document]) -> None:
     assert problems_of(complete) == []
 
 
-def test_every_service_has_a_deployment_an_account_and_a_budget_if_it_always_runs(base: list[Document]) -> None:
+def test_every_service_has_a_deployment_an_account_and_a_budget(base: list[Document]) -> None:
     for kind, names in (
         ("Deployment", set(SERVICES)),
         ("ServiceAccount", set(SERVICES)),
-        ("PodDisruptionBudget", set(SERVICES) - {"stitcher"}),  # it scales to zero
+        ("PodDisruptionBudget", set(SERVICES)),
         ("Service", {"gateway"}),
     ):
         assert {manifest["metadata"]["name"] for manifest in of_kind(base, kind)} == names, kind

@@ -8,6 +8,8 @@ from shared.bus.topology import SUBSCRIPTIONS
 from shared.emitter import Emitter
 from shared.errors import PublishFailed
 from shared.events import EventName, VideoReady
+from shared.job.film import fail
+from shared.job.model import Failure, Stage
 from shared.tracing import trace_id
 from tests.support.faulty import FaultyBus
 from tests.support.measured import measured
@@ -52,3 +54,11 @@ async def test_the_end_of_a_job_is_counted_and_announced(bus: FaultyBus) -> None
     await Emitter(bus, "uploader").ended(completed())
     assert [event.name for event in bus.published] == [EventName.JOB_COMPLETED]
     assert measured("sora_jobs_total", outcome="completed", code="none") == before + 1
+
+
+async def test_a_code_that_this_version_does_not_know_is_counted_as_another(bus: FaultyBus) -> None:
+    failure = Failure(stage=Stage.GENERATING, code="of_a_newer_version", message="?")
+    before = measured("sora_jobs_total", outcome="failed", code="other")
+    await Emitter(bus, "generator").ended(fail(accepted(), failure=failure, now=1))
+    assert measured("sora_jobs_total", outcome="failed", code="other") == before + 1
+    assert measured("sora_jobs_total", outcome="failed", code="of_a_newer_version") == 0

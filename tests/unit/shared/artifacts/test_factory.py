@@ -10,6 +10,7 @@ from shared.artifacts.s3_access import S3Access
 from shared.errors import ConfigurationError
 
 AT_A_STORE = S3Access(endpoint_url="http://127.0.0.1:9000", access_key_id="key")
+IN_THE_HOST = S3Access(endpoint_url="https://storage.example.com", region="auto", bucket_in_host=True)
 
 
 @pytest.mark.parametrize("url", ["s3://films", "s3://films/", "s3://my.films-2/some/prefix", "s3://films/some/prefix/"])
@@ -47,11 +48,12 @@ def test_a_password_in_the_address_is_not_repeated() -> None:
     ("access", "bucket", "starts"),
     [
         (AT_A_STORE, "films", "http://127.0.0.1:9000/films/p/film.mp4?"),
+        (IN_THE_HOST, "films", "https://films.storage.example.com/p/film.mp4?"),
         (S3Access(region="eu-west-1"), "films", "https://films.s3.eu-west-1.amazonaws.com/p/film.mp4?"),
         (S3Access(region="eu-west-1"), "my.films", "https://s3.eu-west-1.amazonaws.com/my.films/p/film.mp4?"),
     ],
 )
-async def test_a_bucket_is_named_in_the_host_at_aws_and_in_the_path_elsewhere(
+async def test_a_bucket_is_named_in_the_host_at_aws_and_where_asked_for_and_in_the_path_elsewhere(
     access: S3Access, bucket: str, starts: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
