@@ -4,7 +4,7 @@ from collections.abc import Collection
 from functools import partial
 
 from shared.context import Context
-from shared.job.files import clip_key, discarded_deleted, files_of, film_key
+from shared.job.files import clip_key, discarded_deleted, files_of, film_key, pieces_prefix
 from shared.job.model import Job
 
 
@@ -38,3 +38,8 @@ async def delete_unwanted_film(context: Context, job_id: str, film: str, others:
         return
     for key in {film, *others} - files_of(job):
         await context.artifacts.delete(key)
+
+
+async def delete_pieces(context: Context, job_id: str) -> int:
+    """Delete what was encoded before all clips of a job were home; return how many files that were."""
+    return await context.artifacts.delete_prefix(pieces_prefix(job_id))

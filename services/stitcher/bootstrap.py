@@ -6,9 +6,10 @@ from contextlib import AsyncExitStack
 
 import structlog
 
+from services.stitcher.ahead import Ahead
 from services.stitcher.handlers import routes
 from services.stitcher.stitching import Stitching
-from shared.film import Limits, stitch
+from shared.film import Limits, encode_ahead, stitch
 from shared.film.cell import close_idle, warm_up
 from shared.runtime import Parts
 from shared.service import Route
@@ -27,7 +28,9 @@ async def build(parts: Parts, stack: AsyncExitStack) -> Sequence[Route]:
         clip_duration_s=settings.max_clip_seconds,
         timeout_s=settings.stitch_timeout / 1000,
     )
-    return routes(parts.context, Stitching(parts.context, stitch, limits, parts.work_dir))
+    ahead = Ahead(parts.context, encode_ahead, limits, parts.work_dir, enabled=settings.stitch_ahead)
+    stack.push_async_callback(ahead.close)
+    return routes(parts.context, Stitching(parts.context, stitch, ahead, limits, parts.work_dir))
 
 
 async def _let_go(warming: "asyncio.Task[None]") -> None:

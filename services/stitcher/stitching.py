@@ -9,15 +9,16 @@ from time import perf_counter
 
 import structlog
 
+from services.stitcher.ahead import Ahead
 from services.stitcher.describing import count, described
 from services.stitcher.watching import Watch
-from services.stitcher.wishes import engine_wishes, ready_of, ready_shots
+from services.stitcher.wishes import engine_wishes, known_probe, ready_of, ready_shots
 from shared import tracing
 from shared.bus.protocol import Delivery, Retry
 from shared.context import Context
 from shared.errors import ArtifactsUnavailable, Refused
 from shared.events import JobStitched, JobStitching
-from shared.film import DiskFull, EngineError, Limits, Probe, TimedOut, Wishes
+from shared.film import DiskFull, EngineError, Limits, Prepared, Probe, TimedOut, Wishes
 from shared.film import Film as JoinedFilm
 from shared.job.files import film_key, poster_key
 from shared.job.film import begin_stitch, fail, film_stitched, release_step
@@ -39,24 +40,26 @@ Joiner = Callable[..., Awaitable[JoinedFilm]]
 class Stitching:
     """Handles `video.ready`: when all clips of a job are home, joins them."""
 
-    def __init__(self, context: Context, join: Joiner, limits: Limits, work_dir: Path) -> None:
+    def __init__(self, context: Context, join: Joiner, ahead: Ahead, limits: Limits, work_dir: Path) -> None:
         self._context = context
         self._join = join
+        self._ahead = ahead
         self._limits = limits
         self._work_dir = work_dir
 
     async def on_video_ready(self, delivery: Delivery) -> None:
-        """Join the clips if all are home and nobody else is at it."""
+        """Join the clips if all are home and nobody else is at it; else encode ahead what is settled already."""
         context, owner = self._context, self._context.new_owner()
         job = await context.store.get(delivery.event.subject)
         if job.status not in (JobStatus.PROCESSING, JobStatus.STITCHING) or job.film is not None:
+            self._ahead.consider(job)
             await self._tidy(job)
             return
         begin = partial(begin_stitch, owner=owner, now=context.clock(), policy=context.policy)
         job = await context.store.update(job.id, begin)
         await context.emitter.emit(job, JobStitching(), str(len(job.passages)))
         try:
-            film = await self._make_film(job, owner)
+            film, used = await self._make_film(job, owner)
         except (DiskFull, ArtifactsUnavailable) as full:
             await self._release(job, owner)
             raise ArtifactsUnavailable(f"no room for the film: {full}") from full
@@ -69,6 +72,7 @@ class Stitching:
         else:
             job = await self._record(job, owner, film)
             await context.emitter.emit(job, JobStitched(), str(len(job.passages)))
+            await self._ahead.film_is_made(job, used)
 
     async def _record(self, job: Job, owner: str, film: Film) -> Job:
         """Write the film down, and tidy up: what was thrown away before it, or the film if nobody wants it now."""
@@ -91,9 +95,14 @@ class Stitching:
             await delete_discarded(self._context, job)
         elif job.status.is_final:
             await delete_unwanted_film(self._context, job.id, film_key(job), [poster_key(job)])
+        await self._ahead.tidy(job)
 
-    async def _make_film(self, job: Job, owner: str) -> Film:
-        """Join the clips, and put film and poster into the artifact store, while holding the lease."""
+    async def _make_film(self, job: Job, owner: str) -> tuple[Film, int]:
+        """Join the clips, and put film and poster into the artifact store, while holding the lease.
+
+        Returns:
+            The film, and how many of its pieces had been encoded ahead.
+        """
         context = self._context
         watch = Watch(context, job, owner)
         async with AsyncExitStack() as stack:
@@ -104,12 +113,14 @@ class Stitching:
             music, logo = ready_of(job, ClipRole.SOUNDTRACK), ready_of(job, ClipRole.OVERLAY)
             wishes = engine_wishes(
                 job,
+                shots,
                 music=await self._file_of(stack, music) if music is not None else None,
                 logo=await self._file_of(stack, logo) if logo is not None else None,
             )
+            prepared = await stack.enter_async_context(self._ahead.pieces_for(job))
             began = perf_counter()
             with tracing.span("join film", sora__clips=len(clips)):
-                joined = await self._joined(watch, clips, folder, wishes)
+                joined = await self._joined(watch, clips, folder, wishes, prepared)
             lasted_s = perf_counter() - began
             film = described(job, joined)
             await watch.renew()  # a lost lease is noticed before the store is touched
@@ -117,13 +128,21 @@ class Stitching:
             if film.poster is not None and joined.poster is not None:
                 await context.artifacts.put_file(film.poster.key, joined.poster)
         count(joined, lasted_s)
-        return film
+        return film, joined.prepared
 
-    async def _joined(self, watch: Watch, clips: Sequence[Path | Probe], folder: Path, wishes: Wishes) -> JoinedFilm:
+    async def _joined(
+        self, watch: Watch, clips: Sequence[Path | Probe], folder: Path, wishes: Wishes, prepared: Prepared
+    ) -> JoinedFilm:
         telling = asyncio.create_task(watch.tell(), name="film-progress")
         try:
             return await self._join(
-                clips, folder / "film.mp4", wishes, progress=watch.note, limits=self._limits, work_dir=folder
+                clips,
+                folder / "film.mp4",
+                wishes,
+                progress=watch.note,
+                limits=self._limits,
+                work_dir=folder,
+                prepared=prepared,
             )
         finally:
             telling.cancel()
@@ -163,14 +182,11 @@ def seen(clip: Clip, path: Path) -> Path | Probe:
 
     The engine compares the file with it, and looks again if it is another one.
     """
-    known = clip.artifact.probe if clip.artifact is not None else None
-    if known is None:
+    found = known_probe(clip, path)
+    if found is None:
+        log.info("a clip is looked at again", clip=clip.number)
         return path
-    try:
-        return Probe.unpacked(known, path)
-    except ValueError as problem:
-        log.info("a clip is looked at again", clip=clip.number, problem=str(problem))
-        return path
+    return found
 
 
 class ClipGone(EngineError):

@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 
-from shared.film import InvalidWishes, Logo, Soundtrack, Transition, Wishes
+from shared.film import InvalidWishes, Logo, Probe, Soundtrack, Transition, Wishes
 from shared.job.model import Clip, ClipRole, ClipStatus, Job
 from shared.job.wishes import Joint
 
@@ -17,17 +19,40 @@ def ready_shots(job: Job) -> tuple[Clip, ...]:
     return tuple(clip for clip in job.shots if clip.status is ClipStatus.READY)
 
 
+def expected_shots(job: Job) -> tuple[Clip, ...]:
+    """Return the clips that will be joined, home or not, if no more are given up."""
+    return tuple(clip for clip in job.shots if clip.status is not ClipStatus.FAILED)
+
+
+def known_probe(clip: Clip, path: Path) -> Probe | None:
+    """Return what was found out about a clip when it came home, for its file at `path`; None if that is unusable."""
+    known = clip.artifact.probe if clip.artifact is not None else None
+    if known is None:
+        return None
+    try:
+        return replace(_unpacked(known), path=path)
+    except ValueError:
+        return None  # another version of the engine wrote it
+
+
+@lru_cache(maxsize=256)
+def _unpacked(text: str) -> Probe:
+    """Read a probe once, though its job is looked at again with every clip that comes home."""
+    return Probe.unpacked(text, Path())
+
+
 def ready_of(job: Job, role: ClipRole) -> Clip | None:
     """Return the music or the logo, if it is home."""
     found = (clip for clip in job.clips if clip.role is role and clip.status is ClipStatus.READY)
     return next(found, None)
 
 
-def engine_wishes(job: Job, *, music: Path | None, logo: Path | None) -> Wishes:
+def engine_wishes(job: Job, shots: Sequence[Clip], *, music: Path | None, logo: Path | None) -> Wishes:
     """Return what the engine is asked for.
 
     Args:
         job: the job.
+        shots: the clips that are joined.
         music: the soundtrack's file, if it is home.
         logo: the overlay's file, likewise.
 
@@ -40,7 +65,7 @@ def engine_wishes(job: Job, *, music: Path | None, logo: Path | None) -> Wishes:
         fps=_rate(asked.fps),
         fit=asked.fit,
         audio="exact" if asked.exact_audio else "splice",
-        transitions=_transitions(job, ready_shots(job)),
+        transitions=_transitions(job, shots),
         loudness_lufs=asked.loudness_lufs,
         soundtrack=_soundtrack(job, music),
         logo=_logo(job, logo),

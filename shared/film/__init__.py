@@ -5,8 +5,9 @@
 >>> print(*film.plan.explain())
 
 ``probe`` looks at a clip, ``plan`` decides (purely), ``stitch`` does it all, ``check_clip`` tells whether a download is
-usable, ``make_poster`` takes a still. Every failure is an :class:`EngineError` with a code, a sentence for a person
-and, where one clip is to blame, its index.
+usable, ``make_poster`` takes a still. While clips are still missing, ``foresee`` tells (purely) what of a film is
+settled already, and ``encode_ahead`` encodes it. Every failure is an :class:`EngineError` with a code, a sentence for
+a person and, where one clip is to blame, its index.
 """
 
 from importlib import import_module
@@ -45,15 +46,26 @@ from .plan_model import Action, ClipPlan, Cost, Plan, Segment, SoundAction, Soun
 from .result import Fallback, Film, Progress
 
 if TYPE_CHECKING:
+    from .ahead import Encode, Shelf, encode_ahead
     from .check import check_clip
+    from .foreseeing import Foresight, foresee
+    from .piece_keys import piece_key
     from .planning import plan
     from .poster import make_poster
+    from .prepared import Prepared
     from .probing import probe
     from .stills import make_contact_sheet, make_preview
     from .stitching import stitch
 else:
     _LATER = {
+        "Encode": "ahead",
+        "Foresight": "foreseeing",
+        "Prepared": "prepared",
+        "Shelf": "ahead",
         "check_clip": "check",
+        "encode_ahead": "ahead",
+        "foresee": "foreseeing",
+        "piece_key": "piece_keys",
         "make_contact_sheet": "stills",
         "make_poster": "poster",
         "make_preview": "stills",
@@ -71,6 +83,9 @@ else:
 
 __all__ = [
     "stitch",
+    "encode_ahead",
+    "foresee",
+    "piece_key",
     "plan",
     "probe",
     "check_clip",
@@ -87,6 +102,10 @@ __all__ = [
     "Progress",
     "Film",
     "Fallback",
+    "Foresight",
+    "Prepared",
+    "Shelf",
+    "Encode",
     "Probe",
     "VideoInfo",
     "AudioInfo",

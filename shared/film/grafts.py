@@ -7,11 +7,12 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .cell import CellDied, ask
+from .cell import CellDied, ask, wire
 from .cell.grafting import Recipe, Stretch, move
 from .entries import avc_config_of, parse_visual_entry
 from .errors import Damaged, VerifyFailed
@@ -43,18 +44,58 @@ class Grafted:
     continued: Track
 
 
-async def make_graft(
+@dataclass(frozen=True, slots=True)
+class EncodedGraft:
+    """What a cell made of a transition: all that was costly about it.
+
+    Attributes:
+        pps: Its picture parameter set.
+        packets: Its pictures, in decoding order.
+        ranks: Their places in the order of showing.
+        shift: By how much the frame numbers of the pictures behind it change.
+    """
+
+    pps: bytes
+    packets: tuple[bytes, ...]
+    ranks: tuple[int, ...]
+    shift: int
+
+    def has(self, frames: int) -> bool:
+        """Whether it holds so many frames, each of them once."""
+        return sorted(self.ranks) == list(range(frames)) and len(self.packets) == frames
+
+    def save(self, path: Path) -> None:
+        """Write it to a file. Blocking."""
+        with path.open("wb") as file:
+            wire.send_reply(file, {"ranks": self.ranks, "shift": self.shift}, (self.pps, *self.packets))
+
+    @classmethod
+    def load(cls, path: Path) -> EncodedGraft:
+        """Read what :meth:`save` wrote. Blocking.
+
+        Raises:
+            ValueError: It is something else.
+            OSError: It cannot be read.
+        """
+        try:
+            with path.open("rb") as file:
+                header, blobs = wire.read_reply(file)
+            return _encoded(header, blobs)
+        except (wire.WireClosed, KeyError, TypeError) as error:
+            raise ValueError(f"not a transition: {error}") from error
+
+
+async def encode_graft(
     plan: Plan,
     number: int,
     probes: Sequence[Probe],
     wishes: Wishes,
     limits: Limits,
-    files: tuple[Path, Path],
     *,
     threads: int,
     report: Callable[[float], None],
-) -> Grafted:
-    """Make segment ``number`` of a plan, a transition with a graft, and the segment behind it.
+) -> EncodedGraft:
+    """Encode segment ``number`` of a plan, a transition with a graft, and try it out.
 
     Args:
         plan: The plan.
@@ -62,7 +103,6 @@ async def make_graft(
         probes: One per clip.
         wishes: How to encode.
         limits: Resources of the cell.
-        files: Where to write the packets of both segments.
         threads: Of the encoder.
         report: Told the share that is done.
 
@@ -84,13 +124,34 @@ async def make_graft(
     }
     try:
         answer = await ask("graft", arguments, limits, on_share=report)
-        ranks, shift = [int(each) for each in answer.result["ranks"]], int(answer.result["shift"])
-    except (VerifyFailed, Damaged, CellDied, KeyError, TypeError) as error:
+        made = _encoded(answer.result, answer.blobs)
+    except (VerifyFailed, Damaged, CellDied, KeyError, TypeError, ValueError) as error:
         raise GraftRefused(segment.clip, str(error), getattr(error, "detail", "")) from error
-    pps, *packets = answer.blobs
-    if sorted(ranks) != list(range(segment.frames)) or len(packets) != segment.frames:
+    if not made.has(segment.frames):
         raise GraftRefused(segment.clip, "the transition does not have the frames that were planned")
-    return await asyncio.to_thread(_write, packets, ranks, pps, shift, segment, behind, after, after_track, files)
+    return made
+
+
+def lay_graft(
+    made: EncodedGraft, plan: Plan, number: int, probes: Sequence[Probe], files: tuple[Path, Path]
+) -> Grafted:
+    """Write the packets of segment ``number``, and of the segment behind it with their new numbers. Blocking.
+
+    Args:
+        made: The transition.
+        plan: The plan.
+        number: Which segment.
+        probes: One per clip.
+        files: Where to write the packets of both segments.
+    """
+    segment, behind = plan.segments[number], plan.segments[number + 1]
+    after = probes[segment.clip + 1]
+    return _write(made, segment, behind, after, _picture_track(after), files)
+
+
+def _encoded(header: Any, blobs: Sequence[bytes]) -> EncodedGraft:
+    pps, *packets = blobs
+    return EncodedGraft(pps, tuple(packets), tuple(int(each) for each in header["ranks"]), int(header["shift"]))
 
 
 def _picture_track(found: Probe) -> Track:
@@ -129,26 +190,18 @@ def _recipe(plan: Plan, segment: Segment, after: Probe, track: Track, wishes: Wi
 
 
 def _write(
-    packets: Sequence[bytes],
-    ranks: Sequence[int],
-    pps: bytes,
-    shift: int,
-    segment: Segment,
-    behind: Segment,
-    after: Probe,
-    track: Track,
-    files: tuple[Path, Path],
+    made: EncodedGraft, segment: Segment, behind: Segment, after: Probe, track: Track, files: tuple[Path, Path]
 ) -> Grafted:
     sps = parse_sps(next(nal for kind, _, nal in after.video.parameter_sets if kind == "sps"))
-    files[0].write_bytes(b"".join(packets))
-    key = np.zeros(len(packets), np.bool_)
+    files[0].write_bytes(b"".join(made.packets))
+    key = np.zeros(len(made.packets), np.bool_)
     key[0] = True
-    entry = _with_pps(track.entries[0], pps)
-    transition = _table(track, entry, [len(packet) for packet in packets], np.array(ranks, np.int64), key)
+    entry = _with_pps(track.entries[0], made.pps)
+    transition = _table(track, entry, [len(packet) for packet in made.packets], np.array(made.ranks, np.int64), key)
     poc_shift, sizes = 2 * (segment.frames - behind.first_frame), []
     with files[1].open("wb") as output:
         for index in range(behind.first_frame, behind.last_frame):
-            moved = move(_packets(after.path, track, index, index + 1)[0], sps, shift, poc_shift)
+            moved = move(_packets(after.path, track, index, index + 1)[0], sps, made.shift, poc_shift)
             sizes.append(len(moved))
             output.write(moved)
     order = track.ranks[behind.first_frame : behind.last_frame] - behind.first_frame

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from .entries import avc_config_of
@@ -21,11 +21,19 @@ _PICTURE_HEAD_BYTES = 4096
 _LETTERS = "PBI"
 
 
-async def look_at_heads(probes: Sequence[Probe], wishes: Wishes) -> list[Probe]:
-    """Return the probes with the beginnings of those clips described into which a transition leads."""
+async def look_at_heads(probes: Sequence[Probe], wishes: Wishes, clips: Collection[int] | None = None) -> list[Probe]:
+    """Return the probes with the beginnings of those clips described into which a transition leads.
+
+    Args:
+        probes: One per clip.
+        wishes: What the film should be.
+        clips: The clips whose files are there; all when omitted.
+    """
     joints = len(probes) - 1
     found = list(probes)
     for index in range(1, len(probes)):
+        if clips is not None and index not in clips:
+            continue
         transition = wishes.at_joint(index - 1, joints)
         if transition is not None and wishes.logo is None and wishes.codec == "h264" and not probes[index].video.odd:
             frames = round(transition.duration_s * probes[index].video.fps) + _BEYOND_FRAMES

@@ -26,6 +26,7 @@ class Limits:
         timeout_s: Wall-clock time of a whole film.
         inspect_timeout_s: Wall-clock time of looking at one clip.
         jobs: Encoders that a film has at a time; 0 means that all films of a process share as many as there are cores.
+        niceness: By how much the priority of each ffmpeg process is lower than ours (``nice``).
     """
 
     clips: int = 200
@@ -44,3 +45,4 @@ class Limits:
     timeout_s: float = 3600.0
     inspect_timeout_s: float = 30.0
     jobs: int = 0
+    niceness: int = 0

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from .errors import Damaged, EncodeFailed, EngineError, Truncated
-from .grafts import make_graft
+from .encoding import blame, encode_segment
+from .errors import EngineError
+from .grafts import EncodedGraft, encode_graft, lay_graft
 from .join import Draft, PictureSource, SoundSource, add_sound, draft_pictures, write
 from .limits import Limits
 from .mix import make_mix
 from .model import Probe, Wishes
-from .mp4 import Mp4Error, Track, read_movie
-from .pictures import segment_command
+from .mp4 import Track
 from .plan_model import Action, Plan, Segment, SoundAction
+from .prepared import Prepared, ready_made
 from .process import run_ffmpeg
 from .progress import Reporter, Shares
 from .rates import samples_at
@@ -24,8 +25,6 @@ from .splice import encode_around_joints
 from .threads import StopFlag, all_of, beside, cores, encoder_slots, in_thread
 from .verify import Checked, verify_film
 
-#: Messages by which ffmpeg says that the input, not the encoder, is at fault.
-_INPUT_FAULTS = ("invalid data", "error while decoding", "corrupt", "truncat", "decode_slice", "no frame", "moov")
 #: How much more of the film is written before it is told again.
 _SHARE_TOLD = 0.05
 
@@ -34,13 +33,15 @@ _SHARE_TOLD = 0.05
 class Pieces:
     """Everything a film is joined from: pictures by segment, sounds by clip (or one mix).
 
-    ``tables`` describes pictures in files that have no tables of their own.
+    ``tables`` describes pictures in files that have no tables of their own; ``prepared`` counts the stretches of
+    picture that had been encoded beforehand.
     """
 
     pictures: tuple[PictureSource, ...]
     sounds: tuple[SoundSource | None, ...]
     tables: dict[Path, Track]
     notes: tuple[str, ...] = ()
+    prepared: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,17 @@ class _Step:
 
 
 @dataclass(frozen=True, slots=True)
+class _Made:
+    """What is known of the pictures only when they are there.
+
+    ``tables`` as in :class:`Pieces`; ``taken`` are the files of those that had been encoded beforehand, by segment.
+    """
+
+    tables: dict[Path, Track] = field(default_factory=dict)
+    taken: dict[int, Path] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Maker:
     """Makes the pieces of one plan and joins them."""
 
@@ -62,6 +74,7 @@ class Maker:
     limits: Limits
     work: Path
     reporter: Reporter
+    prepared: Prepared | None = None
 
     async def pieces(self) -> Pieces:
         """Make whatever has to be encoded.
@@ -70,18 +83,32 @@ class Maker:
             EngineError: A piece cannot be made; ``clip`` says whose.
         """
         steps: list[_Step] = []
-        tables: dict[Path, Track] = {}
+        made = _Made()
         pictures = tuple(
-            self._picture(number, segment, steps, tables) for number, segment in enumerate(self.plan.segments)
+            self._picture(number, segment, steps, made) for number, segment in enumerate(self.plan.segments)
         )
         if self.plan.mix:
             await self._run(steps, until_percent=70.0)
             self.reporter.enter("sound", 85.0, "mixing the sound")
             mixed = await make_mix(self.plan, self.probes, self.wishes, self.limits, self.work)
-            return Pieces(pictures, (SoundSource(mixed.path, 0.0),), tables, mixed.notes)
+            return self._pieces(pictures, (SoundSource(mixed.path, 0.0),), made, mixed.notes)
         sounds = tuple(self._sound(index, steps) for index in range(len(self.probes)))
         await self._run(steps, until_percent=85.0)
-        return Pieces(pictures, sounds, tables)
+        return self._pieces(pictures, sounds, made)
+
+    def _pieces(
+        self,
+        pictures: Sequence[PictureSource],
+        sounds: tuple[SoundSource | None, ...],
+        made: _Made,
+        notes: tuple[str, ...] = (),
+    ) -> Pieces:
+        """Return everything, with the files of pieces that had been encoded beforehand in place of our own."""
+        chosen = tuple(
+            picture if picture.path in made.tables else replace(picture, path=made.taken.get(number, picture.path))
+            for number, picture in enumerate(pictures)
+        )
+        return Pieces(chosen, sounds, made.tables, notes, len(made.taken))
 
     async def draft(self, pieces: Pieces) -> Draft:
         """Lay out the film from its pieces."""
@@ -112,37 +139,49 @@ class Maker:
             return await in_thread(work)
         return await beside(in_thread(work), encode_around_joints(draft.splicing, self.limits))
 
-    def _picture(self, number: int, segment: Segment, steps: list[_Step], tables: dict[Path, Track]) -> PictureSource:
+    def _picture(self, number: int, segment: Segment, steps: list[_Step], made: _Made) -> PictureSource:
         if segment.action is Action.COPY:
             return PictureSource(self.probes[segment.clip].path, segment.first_frame, segment.last_frame)
         if segment.graft is not None:
-            return self._graft(number, segment, steps, tables)
+            return self._graft(number, segment, steps, made)
         if segment.action is Action.CONTINUE:
             return PictureSource(self._raw(number), 0, segment.frames)
         path = self.work / f"picture-{number}.mp4"
 
         async def run(report: Callable[[float], None], threads: int) -> None:
-            command = await asyncio.to_thread(
-                segment_command, segment, self.probes, self.plan, self.wishes, path, threads
+            ready = await self._ready_made(number)
+            if ready is not None:
+                made.taken[number] = ready
+                return
+            await encode_segment(
+                self.plan, number, self.probes, self.wishes, self.limits, path, threads=threads, report=report
             )
-            length_s = float(segment.frames / self.plan.target.fps)
-            await run_ffmpeg(command, self.limits, on_time=lambda at_s: report(at_s / length_s))
-            await asyncio.to_thread(_check_count, path, segment)
 
         steps.append(_Step(float(segment.frames), segment.clip, run))
         return PictureSource(path, 0, segment.frames)
 
-    def _graft(self, number: int, segment: Segment, steps: list[_Step], tables: dict[Path, Track]) -> PictureSource:
-        path, behind = self._raw(number), self._raw(number + 1)
+    def _graft(self, number: int, segment: Segment, steps: list[_Step], made: _Made) -> PictureSource:
+        files = self._raw(number), self._raw(number + 1)
 
         async def run(report: Callable[[float], None], threads: int) -> None:
-            made = await make_graft(
-                self.plan, number, self.probes, self.wishes, self.limits, (path, behind), threads=threads, report=report
-            )
-            tables[path], tables[behind] = made.transition, made.continued
+            ready = await self._ready_made(number)
+            encoded = await asyncio.to_thread(_loaded, ready, segment.frames) if ready is not None else None
+            if encoded is not None and ready is not None:
+                made.taken[number] = ready
+            else:
+                encoded = await encode_graft(
+                    self.plan, number, self.probes, self.wishes, self.limits, threads=threads, report=report
+                )
+            laid = await asyncio.to_thread(lay_graft, encoded, self.plan, number, self.probes, files)
+            made.tables[files[0]], made.tables[files[1]] = laid.transition, laid.continued
 
         steps.append(_Step(float(segment.frames), segment.clip, run))
-        return PictureSource(path, 0, segment.frames)
+        return PictureSource(files[0], 0, segment.frames)
+
+    async def _ready_made(self, number: int) -> Path | None:
+        if self.prepared is None:
+            return None
+        return await ready_made(self.prepared, self.plan, number, self.probes, self.wishes)
 
     def _raw(self, number: int) -> Path:
         return self.work / f"picture-{number}.h264"
@@ -179,7 +218,7 @@ class Maker:
                 try:
                     await step.run(shares.of(number), threads)
                 except EngineError as error:
-                    raise _blame(error, step.clip, self.probes[step.clip].path.name) from error
+                    raise blame(error, step.clip, self.probes[step.clip].path.name) from error
             shares.of(number)(1.0)
 
         # The longest first: the last to finish should not be the last to start.
@@ -187,19 +226,10 @@ class Maker:
         await all_of(*(one(number, steps[number]) for number in order))
 
 
-def _blame(error: EngineError, clip: int, name: str) -> EngineError:
-    """Turn ffmpeg's failure on a clip into an error about that clip, when its messages say so."""
-    error.clip = clip if error.clip is None else error.clip
-    if isinstance(error, EncodeFailed) and any(fault in error.detail.lower() for fault in _INPUT_FAULTS):
-        return Damaged(f"{name} does not decode: {error.message}", clip=error.clip, detail=error.detail)
-    return error
-
-
-def _check_count(path: Path, segment: Segment) -> None:
+def _loaded(path: Path, frames: int) -> EncodedGraft | None:
+    """Return a transition that had been encoded beforehand; ``None`` if it is not what it is called."""
     try:
-        track = read_movie(path, max_samples=1 << 24).first("video")
-    except Mp4Error as error:
-        raise EncodeFailed(f"ffmpeg wrote no readable piece: {error}") from error
-    made = 0 if track is None else len(track.sizes)
-    if made != segment.frames:
-        raise Truncated(f"only {made} of {segment.frames} frames could be decoded; the clip is cut short")
+        found = EncodedGraft.load(path)
+    except (ValueError, OSError):
+        return None
+    return found if found.has(frames) else None

@@ -135,7 +135,9 @@ def segment_command(
     )
     if wishes.logo is not None:
         picture = _stamp(picture, wishes.logo, target)
-    picture = _coloured(picture, target).filter("settb", str(1 / target.fps)).filter("setpts", "N")
+    # A clip may leave its pixel aspect ratio unsaid, and one that was scaled says it: headers of pieces must be equal.
+    picture = _coloured(picture, target).filter("setsar", str(target.sar))
+    picture = picture.filter("settb", str(1 / target.fps)).filter("setpts", "N")
     options = encoder_options(target, wishes, threads) | {"frames:v": segment.frames, "an": None, "map_metadata": -1}
     return ffmpeg.output(picture, file_output(out), f="mp4", **options)
 

@@ -89,6 +89,27 @@ def plan(
     )
 
 
+def form_giver(probes: Sequence[Probe], wishes: Wishes) -> int:
+    """Return the clip that others of the film are most likely to be like: the first of the form that most seconds have.
+
+    Unlike in a plan, bytes do not decide between equals: that there are more of them makes no form more common.
+    """
+    groups = _groups(probes, wishes, [_intrinsic_refusals(probe.video, wishes) for probe in probes])
+    if groups:
+        return max(groups.values(), key=lambda members: (_weight(probes, members)[0], -members[0]))[0]
+    target = _target_by_vote(probes, wishes)
+    size = (target.width, target.height)
+    alike = (i for i, each in enumerate(probes) if each.video.display_size == size and each.video.fps == target.fps)
+    return next(alike, 0)
+
+
+def is_unwrapped(found: Probe, wishes: Wishes) -> bool:
+    """Whether a clip is taken out of its container before the film is planned."""
+    video = found.video
+    worthwhile = video.codec == wishes.codec and video.constant_rate and video.chroma == "4:2:0" and wishes.logo is None
+    return found.container != "mp4" and worthwhile
+
+
 def _graft_ids(
     probes: Sequence[Probe], copied: Collection[int], target: Target, joints: int, ungraftable: Collection[int]
 ) -> dict[int, int]:
@@ -144,12 +165,7 @@ def _choose_picture(
 ) -> tuple[Target, frozenset[int], list[list[str]]]:
     """Return the film's form, the clips whose picture is copied, and why the others' is not."""
     refusals = [_intrinsic_refusals(probe.video, wishes) for probe in probes]
-    groups: dict[_Form, list[int]] = {}
-    for index, probe in enumerate(probes):
-        video = probe.video
-        asked = (wishes.size in {None, (video.width, video.height)}) and wishes.fps in {None, video.fps}
-        if not refusals[index] and asked:
-            groups.setdefault(_form(video), []).append(index)
+    groups = _groups(probes, wishes, refusals)
     # Encoding costs by the frame, so the majority is counted in seconds; bytes only decide between equals.
     best = max(groups, key=lambda form: _weight(probes, groups[form]), default=None)
     target = _target_like(best, wishes) if best else _target_by_vote(probes, wishes)
@@ -169,6 +185,17 @@ def _choose_picture(
     if wishes.logo is not None or (wishes.codec != "h264" and mixed):
         copied = frozenset()
     return target, copied, refusals
+
+
+def _groups(probes: Sequence[Probe], wishes: Wishes, refusals: Sequence[Sequence[str]]) -> dict[_Form, list[int]]:
+    """Return the clips that could be copied into a film as it was asked for, by their form."""
+    groups: dict[_Form, list[int]] = {}
+    for index, probe in enumerate(probes):
+        video = probe.video
+        asked = (wishes.size in {None, (video.width, video.height)}) and wishes.fps in {None, video.fps}
+        if not refusals[index] and asked:
+            groups.setdefault(_form(video), []).append(index)
+    return groups
 
 
 def _weight(probes: Sequence[Probe], members: Sequence[int]) -> tuple[float, int, int]:

@@ -12,6 +12,7 @@ from .errors import EncodeFailed, EngineError, TooLarge
 from .heads import look_at_heads
 from .limits import Limits
 from .model import Probe, Wishes
+from .planning import is_unwrapped
 from .probing import check_limits, probe
 from .process import clip_input, file_output, run_ffmpeg
 
@@ -64,9 +65,7 @@ async def unwrap_all(probes: Sequence[Probe], wishes: Wishes, limits: Limits, wo
 
 
 async def _unwrap(index: int, found: Probe, wishes: Wishes, limits: Limits, work: Path) -> Probe:
-    video = found.video
-    worthwhile = video.codec == wishes.codec and video.constant_rate and video.chroma == "4:2:0" and wishes.logo is None
-    if found.container == "mp4" or not worthwhile:
+    if not is_unwrapped(found, wishes):
         return found
     plain = work / f"clip-{index}-plain.mp4"
     source = clip_input(found.path)
@@ -75,7 +74,7 @@ async def _unwrap(index: int, found: Probe, wishes: Wishes, limits: Limits, work
     if found.audio is not None:
         streams.append(source["a:0"])
         options["c:a"] = "copy" if found.audio.codec == "aac" else "aac"
-    if video.codec == "hevc":
+    if found.video.codec == "hevc":
         options["tag:v"] = "hvc1"
     try:
         await run_ffmpeg(ffmpeg.output(*streams, file_output(plain), **options), limits)

@@ -170,6 +170,9 @@ def restrict(pid: int, limits: Limits) -> None:
     """Put resource limits on a process that was just spawned."""
     import resource
 
+    if limits.niceness:
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # it may be over already
+            os.setpriority(os.PRIO_PGRP, pid, os.getpriority(os.PRIO_PROCESS, 0) + limits.niceness)
     prlimit = getattr(resource, "prlimit", None)
     if prlimit is None:
         return

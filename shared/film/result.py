@@ -57,6 +57,7 @@ class Film:
         fallbacks: Plans given up on the way; empty when everything went as planned.
         notes: What a person should know about the result (what became of the loudness).
         timings_s: Seconds spent in each stage.
+        prepared: How many of its pieces had been encoded before all clips were there.
     """
 
     path: Path
@@ -73,6 +74,7 @@ class Film:
     fallbacks: tuple[Fallback, ...] = ()
     notes: tuple[str, ...] = ()
     timings_s: dict[str, float] = field(default_factory=dict)
+    prepared: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-serialisable form."""
@@ -90,5 +92,6 @@ class Film:
             "fallbacks": [asdict(each) for each in self.fallbacks],
             "notes": list(self.notes),
             "timings_s": dict(self.timings_s),
+            "prepared": self.prepared,
             "plan": self.plan.to_dict(),
         }

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from .concat import concat_pieces
-from .errors import DiskFull, EncodeFailed, InvalidWishes, TimedOut, VerifyFailed
+from .errors import ClipError, DiskFull, EncodeFailed, InvalidWishes, TimedOut, VerifyFailed
 from .grafts import GraftRefused
 from .limits import Limits
 from .make import Maker
@@ -20,6 +20,7 @@ from .plan_model import Plan
 from .planning import plan
 from .poster import make_poster
 from .prepare import probe_all, unwrap_all
+from .prepared import Prepared
 from .progress import Reporter
 from .result import Fallback, Film, Progress
 from .threads import beside
@@ -34,6 +35,7 @@ async def stitch(
     progress: Callable[[Progress], None] | None = None,
     limits: Limits = Limits(),  # noqa: B008 - frozen
     work_dir: Path | None = None,
+    prepared: Prepared | None = None,
 ) -> Film:
     """Join clips into one MP4 film.
 
@@ -54,6 +56,8 @@ async def stitch(
         limits: Bounds on inputs, time, memory and disk.
         work_dir: Where temporary files go (a folder of our own inside it, always removed); the system's default
             when omitted. It needs room for whatever is encoded, not for what is copied.
+        prepared: Pieces that :func:`encode_ahead` made before all clips were there; they are looked up before
+            anything is encoded. A film that fails its checks with them is made without them.
 
     Returns:
         The film.
@@ -71,7 +75,7 @@ async def stitch(
     try:
         with tempfile.TemporaryDirectory(prefix="stitch-", dir=work_dir) as work:
             async with asyncio.timeout(limits.timeout_s):
-                studio = _Studio(wishes, limits, Path(work), reporter)
+                studio = _Studio(wishes, limits, Path(work), reporter, prepared)
                 film = await studio.produce(inputs, partial)
                 partial.replace(output)
                 film = replace(film, path=output, poster=await studio.poster(output, film))
@@ -90,8 +94,12 @@ async def stitch(
 class _Studio:
     """One film's making: what stays the same through its stages."""
 
-    def __init__(self, wishes: Wishes, limits: Limits, work: Path, reporter: Reporter) -> None:
+    def __init__(
+        self, wishes: Wishes, limits: Limits, work: Path, reporter: Reporter, prepared: Prepared | None
+    ) -> None:
         self._wishes, self._limits, self._work, self._reporter = wishes, limits, work, reporter
+        self._prepared = prepared
+        self._taken = 0
         self._notes: tuple[str, ...] = ()
 
     async def produce(self, inputs: Sequence[Path | Probe], output: Path) -> Film:
@@ -108,8 +116,15 @@ class _Studio:
             grafted = frozenset(segment.clip for segment in first.segments if segment.graft is not None)
             try:
                 return self._film(output, first, await self._make(first, probes, output), fallbacks)
-            except VerifyFailed as error:
-                reason = f"{error.message}. {error.detail.strip()[:300]}".strip()
+            except (VerifyFailed, ClipError, FileNotFoundError) as error:
+                reason = _reason(error)
+                if self._taken:
+                    # Whatever is wrong may be a piece's fault; of pieces made now, the film is what it always was.
+                    fallbacks += (Fallback("prepared", reason),)
+                    self._prepared = None
+                    continue
+                if not isinstance(error, VerifyFailed):
+                    raise
                 if not grafted:
                     fallbacks += (Fallback("copy", reason),)
                     break
@@ -132,9 +147,10 @@ class _Studio:
         return await make_poster(film_path, self._wishes.poster or film_path.with_suffix(".jpg"), at_s, self._limits)
 
     async def _make(self, chosen: Plan, probes: Sequence[Probe], output: Path) -> Checked:
-        maker = Maker(chosen, probes, self._wishes, self._limits, self._work, self._reporter)
+        self._taken = 0
+        maker = Maker(chosen, probes, self._wishes, self._limits, self._work, self._reporter, self._prepared)
         pieces = await maker.pieces()
-        self._notes = pieces.notes
+        self._notes, self._taken = pieces.notes, pieces.prepared
         draft = await maker.draft(pieces)
         # What lies around the joints is decoded while the bytes are copied: it is known before it is written.
         return await beside(maker.write(draft, output), verify_joints(draft, probes, self._limits))
@@ -163,7 +179,14 @@ class _Studio:
             plan=chosen,
             fallbacks=fallbacks,
             notes=self._notes,
+            prepared=self._taken,
         )
+
+
+def _reason(error: VerifyFailed | ClipError | FileNotFoundError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "a piece that had been encoded beforehand is gone"
+    return f"{error.message}. {error.detail.strip()[:300]}".strip()
 
 
 def _distrusted(found: Probe) -> Probe:

@@ -36,6 +36,20 @@ def poster_key(job: Job) -> str:
     return f"jobs/{job.id}/poster{_life(job)}.jpg"
 
 
+def pieces_prefix(job_id: str) -> str:
+    """Return what the keys of all pieces begin with that were encoded before all clips of a job were home.
+
+    They are not among `files_of`: what a piece holds is in its name, nobody but the stitcher knows of them, and a
+    film needs none of them.
+    """
+    return f"jobs/{job_id}/ahead/"
+
+
+def piece_key(job_id: str, name: str) -> str:
+    """Return where the piece that the film engine calls `name` is put."""
+    return f"{pieces_prefix(job_id)}{name}.mp4"
+
+
 def files_of(job: Job) -> frozenset[str]:
     """Return the keys of all files that the job has or is still to delete."""
     keys = {clip.artifact.key for clip in job.clips if clip.artifact is not None}

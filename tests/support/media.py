@@ -213,6 +213,12 @@ def complaints(path: Path) -> str:
     return done.stderr.decode() if done.returncode == 0 else f"exit {done.returncode}: {done.stderr.decode()}"
 
 
+def pictures(path: Path) -> list[bytes]:
+    """The coded pictures of a film, in their order, as they lie in it."""
+    with av.open(str(path)) as film:
+        return [bytes(packet) for packet in film.demux(film.streams.video[0]) if packet.size]
+
+
 def dominant_hz(samples: npt.NDArray[np.float32], rate: int) -> float:
     """The strongest frequency in a stretch of sound."""
     spectrum: Any = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))

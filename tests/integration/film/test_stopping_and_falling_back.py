@@ -24,6 +24,7 @@ from shared.film import (
     TooLarge,
     VerifyFailed,
     Wishes,
+    encoding,
     make,
     stitch,
     stitching,
@@ -175,7 +176,7 @@ async def test_all_films_of_a_process_share_as_many_encoders_as_there_are_cores(
         finally:
             running -= 1
 
-    monkeypatch.setattr(make, "run_ffmpeg", counted)
+    monkeypatch.setattr(encoding, "run_ffmpeg", counted)
     clips = [clip_of(replace(BASE, number=number, audio=None)) for number in (1, 2)]
 
     await asyncio.gather(*(stitch(clips, tmp_path / f"{n}.mp4", Wishes(size=(96, 54))) for n in range(cores())))

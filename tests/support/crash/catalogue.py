@@ -14,6 +14,10 @@ ALL_OR_NOTHING = (
     "one command that has its effect or has not: dying before it and after it are the points before and behind the call"
 )
 OWN_FOLDER = "works in the process's own work folder alone: dying anywhere in it is dying before its result is used"
+BEST_EFFORT = (
+    "encodes ahead what a film would encode anyway: nothing depends on it, and tests/integration/stitcher has what is "
+    "left of it when its process dies; the points around it are those of the film that takes it"
+)
 EMBEDDED = "an adapter of the embedded mode, which runs in one process and is not what is killed here"
 ONLOOKER = "live pages: they read, and nothing depends on them"
 LOOKS_AGAIN = "what one look at the table did not finish the next one does; tests/integration/gateway has its faults"
@@ -43,7 +47,9 @@ OUTSIDE: dict[str, str] = {
     "services.generator.bootstrap": START_AND_END,
     "services.generator.measured": PASSES_ON,
     "services.stitcher.__main__": START_AND_END,
+    "services.stitcher.ahead": BEST_EFFORT,
     "services.stitcher.bootstrap": START_AND_END,
+    "services.stitcher.piece_shelf": BEST_EFFORT,
     "services.uploader.__main__": START_AND_END,
     "services.uploader.bootstrap": START_AND_END,
     "shared.airtable.check": TOOL,
