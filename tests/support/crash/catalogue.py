@@ -34,6 +34,7 @@ OUTSIDE: dict[str, str] = {
     "services.gateway.__main__": START_AND_END,
     "services.gateway.airtable_hook": LOOKS_AGAIN,
     "services.gateway.airtable_watch": LOOKS_AGAIN,
+    "services.gateway.attention": ONLOOKER,
     "services.gateway.bootstrap": START_AND_END,
     "services.gateway.live": ONLOOKER,
     "services.gateway.making": "a dry run spends and stores nothing",
@@ -161,6 +162,9 @@ SELDOM: dict[str, str] = {
         "the owner of an order has died in the middle of it: the campaign's kills lead there, a rehearsal has none"
     ),
     "stitcher.watching:Watch.check:1": "only while a film takes longer than `LOOK_S` to join",
+    "uploader.delivering:Delivering.on_job_stitched:5": (
+        BY_CHANCE + ": a drain or the loss of a dependency comes beside the upload, not during it"
+    ),
     "uploader.mirroring:Mirroring.on_status:5": STORE_GOES,
     "uploader.mirroring:Mirroring._release:0": STORE_GOES,
     "uploader.mirroring:Mirroring._write_all:2": BY_CHANCE + ": a status comes just when the record is given back",
