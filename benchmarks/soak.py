@@ -44,6 +44,9 @@ DOWN_S = 1.0
 USER_PAUSE_S = 0.5
 LIVE_S = 3.0
 JOB_TIMEOUT_S = 300.0
+PATIENCE_S = 120.0
+"""How long a user waits for a film of seconds: far longer than any fault takes to be made good."""
+
 SETTLE_S = 180.0
 JOB_TTL_S = 15
 PROMPTS = tuple((f"a boat {number}", f"a bridge {number}") for number in range(4))
@@ -108,14 +111,30 @@ class Soak:
 
     async def _use(self) -> None:
         while not self.stopped:
+            job_id = None
             try:
-                async with asyncio.timeout(JOB_TIMEOUT_S):
+                async with asyncio.timeout(PATIENCE_S):
                     job_id = await self._post()
                     await self._watch(job_id)
                     self.counted[await self._end_of(job_id)] += 1
             except TimeoutError:
                 self.counted["not ended in time"] += 1
+                await self._tell_of(job_id)
             await asyncio.sleep(USER_PAUSE_S)
+
+    async def _tell_of(self, job_id: str | None) -> None:
+        """Tell all that is known of a job that did not end in time: everything else is deleted at the end."""
+        if job_id is None:
+            self.tell(f"nothing was accepted for {PATIENCE_S:g} s")
+            return
+        self.tell(f"{job_id} has not ended after {PATIENCE_S:g} s")
+        with suppress(httpx.TransportError):
+            async with self._http() as http:
+                self.tell((await http.get(f"/api/job/{job_id}")).text)
+        for process in self.arena.system.processes.values():
+            for line in process.log.read_text(errors="replace").splitlines():
+                if job_id in line:
+                    self.tell(f"{process.name}: {line}")
 
     def _http(self) -> httpx.AsyncClient:
         url = f"http://127.0.0.1:{self.arena.front.port}"
