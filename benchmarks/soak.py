@@ -43,9 +43,13 @@ BROKER_EVERY_S = 600.0
 DOWN_S = 1.0
 USER_PAUSE_S = 0.5
 LIVE_S = 3.0
-JOB_TIMEOUT_S = 300.0
-PATIENCE_S = 120.0
-"""How long a user waits for a film of seconds: far longer than any fault takes to be made good."""
+JOB_TIMEOUT_S = 120.0
+"""Without progress for so long, a job fails: far longer than any fault takes to be made good."""
+PATIENCE_S = JOB_TIMEOUT_S + 60.0
+"""How long a user waits for a film of seconds: until it must have ended in one way or the other."""
+AMBIGUOUS = "failed: ambiguous"
+"""The answer to an order was lost, and so was its callback: nobody can know whether it was taken, and it is not placed
+again. The one end that is no fault of ours."""
 
 SETTLE_S = 180.0
 JOB_TTL_S = 15
@@ -116,18 +120,20 @@ class Soak:
                 async with asyncio.timeout(PATIENCE_S):
                     job_id = await self._post()
                     await self._watch(job_id)
-                    self.counted[await self._end_of(job_id)] += 1
+                    end = await self._end_of(job_id)
+                self.counted[end] += 1
+                if end.startswith("failed"):
+                    await self._tell_of(job_id)
             except TimeoutError:
                 self.counted["not ended in time"] += 1
                 await self._tell_of(job_id)
             await asyncio.sleep(USER_PAUSE_S)
 
     async def _tell_of(self, job_id: str | None) -> None:
-        """Tell all that is known of a job that did not end in time: everything else is deleted at the end."""
+        """Tell all that is known of a job that ended badly, or not in time: everything else is deleted at the end."""
         if job_id is None:
             self.tell(f"nothing was accepted for {PATIENCE_S:g} s")
             return
-        self.tell(f"{job_id} has not ended after {PATIENCE_S:g} s")
         with suppress(httpx.TransportError):
             async with self._http() as http:
                 self.tell((await http.get(f"/api/job/{job_id}")).text)
@@ -173,8 +179,8 @@ class Soak:
                     answer = await http.get(f"/api/job/{job_id}")
                 if answer.status_code == 404:  # only what has ended is ever purged
                     return "ended, and purged before its user looked"
-                if answer.status_code == 200 and (status := answer.json()["data"]["status"]) in ("completed", "failed"):
-                    return str(status)
+                if answer.status_code == 200 and (job := answer.json()["data"])["status"] in ("completed", "failed"):
+                    return "completed" if job["status"] == "completed" else f"failed: {job['failure']['code']}"
             await asyncio.sleep(1.0)
 
     async def _break(self) -> None:
@@ -273,8 +279,10 @@ class Soak:
     def problems(self) -> list[str]:
         """Return what grew, stayed or went wrong."""
         grown = [f"{each.name} grows: {each.thirds}" for each in self.trends() if each.grows]
-        bad = ("failed", "not ended in time")
-        wrong = [f"{name}: {count}" for name, count in self.counted.items() if name in bad or name.startswith("left")]
+        bad = ("failed", "not ended in time", "left over")
+        wrong = [
+            f"{name}: {count}" for name, count in self.counted.items() if name.startswith(bad) and name != AMBIGUOUS
+        ]
         return [*grown, *wrong]
 
 
