@@ -26,6 +26,7 @@ from services.generator.provider.outcomes import (
 from services.generator.reporting import JobWriter
 from services.generator.results import Results
 from services.generator.turns import Turns
+from services.stitcher.ahead import Ahead
 from services.stitcher.handlers import routes as stitcher_routes
 from services.stitcher.stitching import Stitching
 from services.uploader.bootstrap import build as build_uploader
@@ -33,7 +34,7 @@ from shared.bus.protocol import Subscription
 from shared.bus.topology import GENERATOR, STITCHER, UPLOADER
 from shared.entrypoint import run_worker
 from shared.fetch import Fetcher
-from shared.film import Limits, stitch
+from shared.film import Limits, encode_ahead, stitch
 from shared.job.files import film_key
 from shared.job.model import Artifact, Clip, ClipRole, Film, Job
 from shared.runtime import Build, Parts
@@ -86,14 +87,14 @@ async def _checked(path: Path, artifact: Artifact, role: ClipRole) -> Artifact:
 class SimulatedStitching(Stitching):
     """Films of a few bytes."""
 
-    async def _make_film(self, job: Job, owner: str) -> Film:
+    async def _make_film(self, job: Job, owner: str) -> tuple[Film, int]:
         key = film_key(job)
         with scratch(self._work_dir, "film-") as folder:
             path = folder / "film.mp4"
             path.write_bytes(FILM)
             await self._context.artifacts.put_file(key, path)
         video = Artifact(key=key, size_bytes=len(FILM), duration_s=2.0 * len(job.clips), width=1280, height=720)
-        return Film(video=video)
+        return Film(video=video), 0
 
 
 async def _build_generator(parts: Parts, stack: AsyncExitStack) -> Sequence[Route]:
@@ -114,8 +115,10 @@ async def _build_generator(parts: Parts, stack: AsyncExitStack) -> Sequence[Rout
     return generator_routes(context, ordering, home)
 
 
-async def _build_stitcher(parts: Parts, _stack: AsyncExitStack) -> Sequence[Route]:
-    return stitcher_routes(parts.context, SimulatedStitching(parts.context, stitch, Limits(), parts.work_dir))
+async def _build_stitcher(parts: Parts, stack: AsyncExitStack) -> Sequence[Route]:
+    ahead = Ahead(parts.context, encode_ahead, Limits(), parts.work_dir)
+    stack.push_async_callback(ahead.close)
+    return stitcher_routes(parts.context, SimulatedStitching(parts.context, stitch, ahead, Limits(), parts.work_dir))
 
 
 WORKERS: Mapping[str, tuple[Sequence[Subscription], Build]] = {
