@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from .encoding import blame, encode_segment
-from .errors import DiskFull, EncodeFailed, EngineError, TimedOut
+from .errors import EngineError, TimedOut, unwritable
 from .foreseeing import Foresight, foresee
 from .grafts import GraftRefused, encode_graft
 from .heads import look_at_heads
@@ -70,9 +69,8 @@ async def encode_ahead(
     except TimeoutError as error:
         raise TimedOut(f"nothing more is encoded ahead after {limits.timeout_s:.0f} s") from error
     except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise DiskFull("there is no room left for pieces of a film") from error
-        raise EncodeFailed(f"pieces of a film could not be written: {error}") from error
+        full = "there is no room left for pieces of a film"
+        raise unwritable(error, full=full, otherwise="pieces of a film could not be written") from error
 
 
 async def _settled(

@@ -19,6 +19,7 @@ EngineError
 
 from __future__ import annotations
 
+import errno
 from typing import Any, ClassVar
 
 
@@ -136,3 +137,16 @@ class FfmpegMissing(EngineError):
     """No ffmpeg binary was found."""
 
     code = "ffmpeg_missing"
+
+
+def unwritable(error: OSError, *, full: str, otherwise: str) -> EngineError:
+    """Return what it means for a film that the system refused to write something.
+
+    Args:
+        error: The refusal.
+        full: What to say if there is no room left.
+        otherwise: What to say of any other refusal, before its own words.
+    """
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return DiskFull(full)
+    return EncodeFailed(f"{otherwise}: {error}")

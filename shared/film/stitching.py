@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import secrets
 import tempfile
 from collections.abc import Callable, Sequence
@@ -11,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from .concat import concat_pieces
-from .errors import ClipError, DiskFull, EncodeFailed, InvalidWishes, TimedOut, VerifyFailed
+from .errors import ClipError, InvalidWishes, TimedOut, VerifyFailed, unwritable
 from .grafts import GraftRefused
 from .limits import Limits
 from .make import Maker
@@ -82,9 +81,8 @@ async def stitch(
     except TimeoutError as error:
         raise TimedOut(f"the film was not ready after {limits.timeout_s:.0f} s") from error
     except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise DiskFull(f"there is no room left for {output.name}; free some space and try again") from error
-        raise EncodeFailed(f"the film could not be written: {error}") from error
+        full = f"there is no room left for {output.name}; free some space and try again"
+        raise unwritable(error, full=full, otherwise="the film could not be written") from error
     finally:
         partial.unlink(missing_ok=True)
     reporter.finish()

@@ -1,8 +1,7 @@
 """The job document: one immutable value that says all that has happened to a job.
 
-It is stored as JSON. Readers keep fields they do not know, and every field added later has a default, so that
-this version reads the documents of the last one and the other way round (rolling upgrades).
-All times are milliseconds since the Unix epoch.
+It is stored as JSON. Readers keep fields they do not know, and every field added later has a default: neighbouring
+versions read each other's documents (rolling upgrades). All times are milliseconds since the Unix epoch.
 """
 
 from enum import StrEnum

@@ -26,7 +26,7 @@ def own_place(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in ours:
         monkeypatch.delenv(name, raising=False)
     root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    handlers, level, config = root.handlers[:], root.level, structlog.get_config()
     levels = {name: logging.getLogger(name).level for name in _CONFIGURED}
     try:
         yield
@@ -35,5 +35,5 @@ def own_place(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         root.setLevel(level)
         for name, before in levels.items():
             logging.getLogger(name).setLevel(before)
-        structlog.reset_defaults()
+        structlog.configure(**config)
         structlog.contextvars.clear_contextvars()

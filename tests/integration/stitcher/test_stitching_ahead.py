@@ -109,8 +109,8 @@ async def comes_home(w: World, job_id: str, number: int, clip: Probe, *, told: b
         await w.parts.context.emitter.emit(job, VideoReady(clip=number), f"{number}:1")
 
 
-async def two_home(w: World, clips: list[Probe], *, film: FilmWishes = CUTS) -> str:
-    job_id = await ordered(w, film=film)
+async def two_home(w: World, clips: list[Probe], count: int = 3, *, film: FilmWishes = CUTS) -> str:
+    job_id = await ordered(w, count, film)
     for number in (1, 2):
         await comes_home(w, job_id, number, clips[number - 1])
     return job_id
@@ -274,9 +274,7 @@ async def test_a_clip_that_changes_nothing_is_not_looked_at_again(
         return await claim(key, value, ttl_ms)
 
     monkeypatch.setattr(w.backend, "claim", noted)
-    job_id = await ordered(w, 5)
-    for number in (1, 2):
-        await comes_home(w, job_id, number, clips[number - 1])
+    job_id = await two_home(w, clips, 5)
     await until_pieces(w, job_id, 1)
     for number in (3, 4, 5):
         await comes_home(w, job_id, number, clips[0])
@@ -291,9 +289,7 @@ async def test_a_clip_that_comes_home_meanwhile_is_seen_to_though_another_proces
     go_on = asyncio.Event()
     engine.encoding = go_on.wait
     w = await open_world(partners=(), services=STITCHER, **LEAVES_ALONE)
-    job_id = await ordered(w, 4, FADES)
-    for number in (1, 2):
-        await comes_home(w, job_id, number, clips[number - 1])
+    job_id = await two_home(w, clips, 4, film=FADES)
     await asyncio.wait_for(engine.begun.wait(), 20)
     await comes_home(w, job_id, 3, clips[2], told=False)
     go_on.set()

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from shared.logs import configure_logging, redact
 from shared.tokens import ClipToken, MediaToken, Signer
+from tests.support.cli import own_place
 
 WORDS = st.text("abc xyz.,:;!?-_()[]{}'\"", max_size=20)
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
@@ -121,3 +123,11 @@ def test_secrets_stay_out_of_lines_wherever_they_are(capsys: pytest.CaptureFixtu
     if fmt == "json":
         for line in shown.splitlines():
             json.loads(line)
+
+
+def test_commands_under_test_leave_logging_as_they_found_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What structlog does by itself takes seconds for a traceback: a minute for tests that come later."""
+    before, handlers = structlog.get_config(), logging.getLogger().handlers[:]
+    with own_place(tmp_path, monkeypatch):
+        configure_logging("doctor", "error", "console")
+    assert (structlog.get_config(), logging.getLogger().handlers) == (before, handlers)
