@@ -10,19 +10,21 @@ from typing import TypeVar
 R = TypeVar("R")
 
 COPY_BYTES = 1024 * 1024
-TRIES = 5
+TRIES = 100
+"""Neighbours would have to remove a folder that often in the moment between its making and its first entry."""
 
 
 def make_folder_and(step: Callable[[Path], R], path: Path) -> R:
     """Make the folder of `path` and return `step(path)`.
 
-    Someone who deletes a neighbour may remove the still empty folder in between; then both are done again.
+    Someone who deletes a neighbour may remove the still empty folder in between; then both are done again. `mkdir`
+    says that the folder exists, too, when it is gone a moment later.
     """
     for _ in range(TRIES - 1):
         try:
             make_folder(path.parent)
             return step(path)
-        except FileNotFoundError:
+        except (FileNotFoundError, FileExistsError):
             continue
     make_folder(path.parent)
     return step(path)

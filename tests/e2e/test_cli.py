@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,15 +41,20 @@ class Cli:
         return json.loads(done.stdout)
 
 
-def installed(*arguments: str, **env: str) -> "subprocess.Popen[str]":
-    """Start the command as a process, as a shell would."""
-    return subprocess.Popen(
+@contextmanager
+def installed(*arguments: str, **env: str) -> Iterator["subprocess.Popen[str]"]:
+    """Start the command as a process, as a shell would; one that is still there at the end is killed."""
+    with subprocess.Popen(
         [sys.executable, "-u", "-m", "sora_stitcher", *arguments],
         env={**clean_environment(), **env},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 @pytest.fixture(autouse=True)

@@ -178,8 +178,8 @@ def test_what_was_done_is_what_is_counted(watched: Watched) -> None:
 def test_a_stitcher_that_is_killed_raises_the_alarm_until_it_is_back(watched: Watched) -> None:
     def state() -> str | None:
         for alert in watched.prometheus.get("alerts")["alerts"]:
-            if alert["labels"]["alertname"] == "SoraServiceDown":
-                assert alert["labels"]["job"] == "stitcher"
+            # Another service's scrape may have come too late, here where machines are loaded.
+            if (alert["labels"]["alertname"], alert["labels"].get("job")) == ("SoraServiceDown", "stitcher"):
                 return str(alert["state"])
         return None
 
