@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +13,7 @@ IntArray = npt.NDArray[np.int64]
 
 #: A real film has a handful; a file of a million empty boxes must not keep a worker busy.
 MAX_TOP_LEVEL_BOXES = 4096
+_HEAD, _WIDE_SIZE = struct.Struct(">I4s"), struct.Struct(">Q")
 
 
 class Mp4Error(Exception):
@@ -32,8 +32,7 @@ class Mp4TooLarge(Mp4Error):
     """A table or header is larger than the limits allow."""
 
 
-@dataclass(frozen=True, slots=True)
-class Box:
+class Box(NamedTuple):
     """The payload of one box inside ``data``: ``data[start:end]``."""
 
     kind: bytes
@@ -43,11 +42,12 @@ class Box:
 
     def read(self, offset: int = 0, count: int | None = None) -> bytes:
         """Return ``count`` payload bytes from ``offset`` (to the end when omitted)."""
-        first = self.start + offset
-        last = self.end if count is None else first + count
-        if offset < 0 or last > self.end or last < first:
+        _, data, start, end = self
+        first = start + offset
+        last = end if count is None else first + count
+        if offset < 0 or last > end or last < first:
             raise Mp4Error(f"box {self.name} is too short")
-        return self.data[first:last]
+        return data[first:last]
 
     def u8(self, offset: int) -> int:
         """Read an unsigned byte."""
@@ -114,9 +114,10 @@ def iter_boxes(data: bytes, start: int, end: int) -> Iterator[Box]:
     """Yield the boxes in ``data[start:end]``."""
     position = start
     while position + 8 <= end:
-        size, kind, header = int.from_bytes(data[position : position + 4], "big"), data[position + 4 : position + 8], 8
+        size, kind = _HEAD.unpack_from(data, position)
+        header = 8
         if size == 1 and position + 16 <= end:
-            size, header = int.from_bytes(data[position + 8 : position + 16], "big"), 16
+            (size,), header = _WIDE_SIZE.unpack_from(data, position + 8), 16
         elif size == 0:
             size = end - position
         if size < header or position + size > end:

@@ -11,6 +11,9 @@ import numpy.typing as npt
 
 from .boxes import IntArray
 
+#: From this many bytes on, a stretch of a file is put where its blocks begin as they do in its source.
+_ALIGNED_FROM_BYTES = 256 << 10
+
 
 class Placed(Protocol):
     """What the layout depends on of a track (see :class:`.writer.OutputTrack`)."""
@@ -41,12 +44,14 @@ class Extent:
         offset: Byte offset in it, or number of the first sample within an arriving one.
         first: First sample, in the order of the film's bytes.
         last: End (exclusive).
+        aligned: Whether it is worth a gap before it, so that whole blocks can be shared with its source.
     """
 
     source: int
     offset: int
     first: int
     last: int
+    aligned: bool
 
 
 @dataclass(slots=True)
@@ -56,18 +61,26 @@ class Layout:
     Attributes:
         track_of: Which track each sample belongs to, in the order of the film's bytes.
         sizes: Their bytes; those of arriving samples are filled in when they are there.
+        gaps: Unused bytes before each of them; filled in while they are written.
         chunk_first: The samples with which chunks begin.
         extents: What is copied in one go.
     """
 
     track_of: IntArray
     sizes: IntArray
+    gaps: IntArray
     chunk_first: IntArray
     extents: list[Extent]
 
     def starts(self) -> IntArray:
-        """Return where each sample begins within the payload, and where the last one ends."""
-        return np.concatenate([np.zeros(1, np.int64), np.cumsum(self.sizes)])
+        """Return where each sample begins within the payload."""
+        starts: IntArray = np.cumsum(self.sizes + self.gaps) - self.sizes
+        return starts
+
+    @property
+    def payload_bytes(self) -> int:
+        """From the first sample, or the gap before it, to the end of the last."""
+        return int(self.sizes.sum() + self.gaps.sum())
 
     def chunks_of(self, track: int) -> npt.NDArray[np.bool_]:
         """Return which chunks belong to a track."""
@@ -104,13 +117,15 @@ def lay_out(tracks: Sequence[Placed], arriving: Collection[int] = ()) -> Layout:
         # The sources' own order is not the track's (a muxer wrote samples out of order): keep tracks whole.
         order = np.lexsort((number, track_of, group))
     track_of, source, offset, size = (a[order] for a in (track_of, source, offset, size))
-    chunk_first = _run_starts((np.diff(track_of) != 0) | (np.diff(source) != 0), len(size))
     step = np.where(np.isin(source, list(arriving)), 1, size) if arriving else size
     joined = (source[1:] == source[:-1]) & (offset[1:] == offset[:-1] + step[:-1])
     first = _run_starts(~joined, len(size))
-    columns = (source[first], offset[first], first, np.append(first[1:], len(size)))
+    aligned = np.add.reduceat(size, first) >= _ALIGNED_FROM_BYTES
+    columns = (source[first], offset[first], first, np.append(first[1:], len(size)), aligned)
     extents = [Extent(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
-    return Layout(track_of, size, chunk_first, extents)
+    # A gap may be only between chunks.
+    chunk_first = np.union1d(_run_starts((np.diff(track_of) != 0) | (np.diff(source) != 0), len(size)), first[aligned])
+    return Layout(track_of, size, np.zeros_like(size), chunk_first, extents)
 
 
 def _run_starts(breaks: npt.NDArray[np.bool_], total: int) -> IntArray:

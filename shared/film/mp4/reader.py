@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -21,6 +22,8 @@ from .boxes import (
 
 TrackKind = Literal["video", "audio", "other"]
 _HANDLERS: dict[bytes, TrackKind] = {b"vide": "video", b"soun": "audio"}
+#: The nine numbers of a track's matrix, and the whole part of its width and height (16.16).
+_MATRIX = struct.Struct(">9iH2xH2x")
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,9 +204,8 @@ def _read_track(trak: Box, movie_timescale: int, file_bytes: int, max_samples: i
     media = trak.require(b"mdia")
     kind = _HANDLERS.get(media.require(b"hdlr").read(8, 4), "other")
     header = trak.require(b"tkhd")
-    matrix_at = 52 if header.u8(0) else 40
-    matrix = tuple(header.i32(matrix_at + 4 * index) for index in range(9))
-    width, height = header.u16(matrix_at + 36), header.u16(matrix_at + 40)
+    *matrix_, width, height = _MATRIX.unpack(header.read(52 if header.u8(0) else 40, _MATRIX.size))
+    matrix = tuple(matrix_)
     tables = {box.kind: box for box in media.require(b"minf", b"stbl").children()}
     if kind == "other":
         none = np.zeros(0, np.int64)
@@ -286,7 +288,7 @@ def _read_offsets(tables: dict[bytes, Box], sizes: IntArray) -> IntArray:
         return np.zeros(0, np.int64)
     rows = tables[b"stsc"].table(8, tables[b"stsc"].u32(4), 3)
     first = rows[:, 0]
-    if not len(chunks) or not len(rows) or first[0] != 1 or (np.diff(first) <= 0).any() or first[-1] > len(chunks):
+    if not len(chunks) or not len(rows) or first[0] != 1 or (first[1:] <= first[:-1]).any() or first[-1] > len(chunks):
         raise Mp4Error("the chunk table contradicts itself")
     if (rows[:, 2] != 1).any():
         raise Mp4Error("samples of different descriptions are mixed in one track")

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from .boxes import IntArray, make_box, make_full_box
+from .copying import BLOCK_BYTES, write_all
 from .layout import Layout, lay_out, run_lengths
-from .payload import Source, copy_payload, write_all
+from .payload import Source, copy_payload
 from .reader import TrackKind
 
 _UNITY = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
@@ -88,21 +89,20 @@ def write_movie(
     """
     arriving = {index for index, source in enumerate(sources) if not isinstance(source, Path | bytes)}
     layout = lay_out(tracks, arriving)
-    expected = int(layout.sizes.sum()) + int((layout.sizes == 0).sum()) * _ARRIVING_BYTES
-    wide = expected > _WIDE_FROM_BYTES
+    most = layout.payload_bytes + int((layout.sizes == 0).sum()) * _ARRIVING_BYTES + len(layout.extents) * BLOCK_BYTES
+    wide = most > _WIDE_FROM_BYTES
     header_bytes = 16 if wide else 8
     fixed = [_fixed_tables(track, layout.chunk_rows(number)) for number, track in enumerate(tracks)]
     base = len(_FTYP) + len(_moov(tracks, fixed, layout, movie_timescale, 0, wide=wide)) + header_bytes
     with path.open("wb", buffering=0) as output:
         output.seek(base)
         copy_payload(output.fileno(), sources, layout, checkpoint)
-        payload_bytes = int(layout.sizes.sum())
         moov = _moov(tracks, fixed, layout, movie_timescale, base, wide=wide)
-        size = payload_bytes + header_bytes
+        size = layout.payload_bytes + header_bytes
         mdat = struct.pack(">I4sQ", 1, b"mdat", size) if wide else struct.pack(">I4s", size, b"mdat")
         output.seek(0)
         write_all(output.fileno(), _FTYP + moov + mdat)
-    return base + payload_bytes
+    return base + layout.payload_bytes
 
 
 def _table(kind: bytes, rows: IntArray, dtype: str = ">u4", version: int = 0) -> bytes:
