@@ -156,7 +156,7 @@ async def measure_loudness(stream: Any, limits: Limits) -> Loudness:
     Raises:
         EncodeFailed: The meter gave no reading.
     """
-    metered = stream.filter("ebur128", peak="true", framelog="quiet")
+    metered = stream.filter("ebur128", peak="true", framelog="verbose")
     done = await run_ffmpeg(ffmpeg.output(metered, "-", f="null"), limits, loglevel="info")
     return parse_loudness(done.messages)
 

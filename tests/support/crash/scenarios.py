@@ -277,7 +277,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
         name="encoder fails once",
         clips=("fps=12", "fps=24"),
-        env={"stitcher.PATH": "{folder}/bin:" + os.environ["PATH"]},
+        env={"stitcher.IMAGEIO_FFMPEG_EXE": "{folder}/bin/ffmpeg"},
         before=_install_a_failing_encoder,
         meanwhile=_mend_the_encoder,
         ends=Ending(orders=(1, 1)),
