@@ -62,6 +62,11 @@ class Lane:
                 self._channel = await open_channel(self._connection(), confirms=self._confirms)
             return self._channel
 
+    def leave(self, channel: AbstractChannel) -> None:
+        """Have another channel opened for what comes next; what is under way on this one goes on."""
+        if self._channel is channel:
+            self._channel = None
+
     async def close(self) -> None:
         """Close the channel."""
         channel, self._channel = self._channel, None

@@ -187,6 +187,24 @@ class RabbitServer:
         found = (line.split() for line in self._told("queue", number))
         return {name: (int(ready), int(unacknowledged)) for name, ready, unacknowledged in found}
 
+    def limit_queues(self, vhost: str, most: int | None) -> None:
+        """Have queues refuse what comes beyond about `most` messages; None takes that back."""
+        rule = '[{<<"max-length">>, %d}, {<<"overflow">>, <<"reject-publish">>}]'
+        self._ask(
+            f'rabbit_policy:delete(<<"{vhost}">>, <<"full">>, <<"tests">>)'
+            if most is None
+            else f'rabbit_policy:set(<<"{vhost}">>, <<"full">>, <<".*">>, {rule % most}, 0, <<"queues">>, <<"tests">>)'
+        )
+
+    def channels(self, vhost: str) -> int:
+        """Return how many channels are open."""
+        number = self._commands + 1
+        self._ask(
+            f'io:format("channels<{number}> ~w~n", [length([C || C <- rabbit_channel:info_all([vhost]), '
+            f'C =:= [{{vhost, <<"{vhost}">>}}]])])'
+        )
+        return int(next(iter(self._told("channels", number))))
+
     def limit_consumers(self, after_ms: int) -> None:
         """Have consumers that connect from now on acknowledge within `after_ms` or lose their channel."""
         self._ask(
