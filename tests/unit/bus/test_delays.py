@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from shared.bus.delays import DELAYS_MS, backoff_s, next_hop_ms, randomness
 
-ladders = st.lists(st.integers(1, 1_000_000), min_size=1, max_size=12, unique=True).map(sorted)
+LONGEST_MS = 5_000
+ladders = st.lists(st.integers(1, LONGEST_MS), min_size=1, max_size=12, unique=True).map(sorted)
 
 
 def test_the_delay_queues_reach_from_a_quarter_second_to_over_four_minutes() -> None:
@@ -31,12 +32,12 @@ def test_a_delay_takes_the_step_that_fits_or_else_a_shorter_one_first(remaining_
     assert next_hop_ms(remaining_ms, DELAYS_MS) == hop_ms
 
 
-@settings(deadline=None)  # ten thousand hops take longer on a busy machine
-@given(st.floats(0, 1_000_000), ladders)
+@settings(deadline=None)  # thousands of hops take longer on a busy machine
+@given(st.floats(0, LONGEST_MS), ladders)
 def test_hops_end_at_the_right_time(delay_ms: float, ladder_ms: list[int]) -> None:
     """Never early; late by no more than a quarter of what was left, or by the shortest step."""
     remaining_ms = delay_ms
-    for _ in range(10_000):
+    for _ in range(LONGEST_MS + 1):  # with a ladder that has but a step of 1 ms below what is left
         hop_ms = next_hop_ms(remaining_ms, ladder_ms)
         assert hop_ms in ladder_ms
         allowed_ms = max(0.25 * remaining_ms, ladder_ms[0])
@@ -44,7 +45,7 @@ def test_hops_end_at_the_right_time(delay_ms: float, ladder_ms: list[int]) -> No
         assert remaining_ms >= -allowed_ms
         if remaining_ms <= 0:
             return
-    assert delay_ms / ladder_ms[-1] > 1_000
+    raise AssertionError("the hops never end")
 
 
 @given(st.floats(0, 3_600_000))
