@@ -142,10 +142,8 @@ def crossfades(clips: Sequence[Path], known: Sequence[Probe], chosen: argparse.N
     preset, encode = chosen.preset, len(clips) <= chosen.encode_up_to
     wishes = Wishes(transition=Transition("fade", FADE_S), preset=preset)
     ideal = clips if encode else ()
-    base, mine = (
-        Row("encoding the overlap alone", overlap_alone(clips, FADE_S, preset)),
-        Row("ours", ours_checked(known, wishes)),
-    )
+    base = Row("encoding the overlap alone", overlap_alone(clips, FADE_S, preset))
+    mine = Row("ours", ours_checked(known, wishes))
     base.weigh(work / "film.mp4")
     mine.weigh(work / "film.mp4", ideal_of=ideal, overlap=FADE_FRAMES)
     in_turn((base, mine), chosen.rounds if encode else 1, work)

@@ -11,7 +11,7 @@ pytest_plugins = [
 
 
 def pytest_configure() -> None:
-    """Let commands under test be interrupted, also where the tests run in the background of a shell.
+    """Let tests and commands under test be interrupted, also where the tests run in the background of a shell.
 
     A shell without job control starts such commands with interrupts ignored, and children inherit that.
     """

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 
 from aio_pika.abc import AbstractChannel, AbstractConnection
@@ -53,6 +54,8 @@ class Lane:
         self._confirms = confirms
         self._channel: AbstractChannel | None = None
         self._opening = asyncio.Lock()
+        self._users: Counter[AbstractChannel] = Counter()
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def channel(self) -> AbstractChannel:
         """Return the open channel, opening one if necessary."""
@@ -62,13 +65,31 @@ class Lane:
                 self._channel = await open_channel(self._connection(), confirms=self._confirms)
             return self._channel
 
+    @contextlib.asynccontextmanager
+    async def used(self) -> AsyncIterator[AbstractChannel]:
+        """Give the open channel; should it be left meanwhile, its last user closes it."""
+        channel = await self.channel()
+        self._users[channel] += 1
+        try:
+            yield channel
+        finally:
+            self._users[channel] -= 1
+            if not self._users[channel]:
+                del self._users[channel]
+                if channel is not self._channel and not channel.is_closed:
+                    task = asyncio.create_task(close_channel(channel), name="closing a channel that was left")
+                    self._closing.add(task)
+                    task.add_done_callback(self._closing.discard)
+
     def leave(self, channel: AbstractChannel) -> None:
         """Have another channel opened for what comes next; what is under way on this one goes on."""
         if self._channel is channel:
             self._channel = None
 
     async def close(self) -> None:
-        """Close the channel."""
+        """Close the channel, and wait for those that were left to be closed."""
         channel, self._channel = self._channel, None
         if channel is not None:
             await close_channel(channel)
+        if self._closing:
+            await asyncio.wait(self._closing)

@@ -9,7 +9,7 @@ from aio_pika.abc import AbstractChannel, HeadersType
 from aio_pika.exceptions import ChannelNotFoundEntity, DeliveryError, PublishError
 
 from shared.bus.observer import BusObserver
-from shared.bus.rabbit_channel import CLOSE_S, Lane, close_channel
+from shared.bus.rabbit_channel import Lane
 from shared.bus.rabbit_errors import Unroutable, broker_call
 from shared.bus.rabbit_link import Link
 from shared.bus.rabbit_topology import DELAY_HEADER, Topology
@@ -19,8 +19,6 @@ from shared.errors import PublishFailed
 from shared.events import CONTENT_TYPE, Event
 
 _MOURNING_S = 0.5
-_LEFT_LOOKS, _LEFT_LOOK_S = 100, 0.1
-"""How often, and after how long a pause, it is looked whether anything is under way on a channel that was left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +49,6 @@ class Publisher:
         # in flight twice on a channel. The id of a publish that timed out stays taken as long as its channel lives.
         self._taken: set[str] = set()
         self._taken_on: AbstractChannel | None = None
-        self._left: dict[AbstractChannel, asyncio.Task[None]] = {}
 
     async def publish(self, event: Event, timeout_s: float, *, transient: bool = False) -> None:
         """Return once every interested queue has stored `event`, or, if `transient`, once it is sent.
@@ -90,8 +87,6 @@ class Publisher:
         """Close the channels."""
         await self._lane.close()
         await self._quick_lane.close()
-        if self._left:
-            await asyncio.wait(self._left.values(), timeout=CLOSE_S)
 
     async def _publish(self, event: Event, stamp: Stamp) -> None:
         body, identity, key = encode(event), Identity.of(event), str(event.name)
@@ -125,43 +120,26 @@ class Publisher:
                 await self._put(exchange, key, body, identity, headers)
 
     async def _put(self, exchange: str, key: str, body: bytes, identity: Identity, headers: HeadersType) -> None:
-        channel = await self._lane.channel()
-        if channel is not self._taken_on:
-            self._taken, self._taken_on = set(), channel
-        taken = self._taken
-        message_id = identity.event_id
-        if message_id in taken:
-            message_id = f"{message_id}#{new_uid()}"
-        taken.add(message_id)
-        message = self._message(body, identity, headers, DeliveryMode.PERSISTENT, message_id)
-        target = await channel.get_exchange(exchange, ensure=False) if exchange else channel.default_exchange
-        try:
-            await target.publish(message, key, mandatory=True)
-        except DeliveryError as error:
+        async with self._lane.used() as channel:
+            if channel is not self._taken_on:
+                self._taken, self._taken_on = set(), channel
+            taken = self._taken
+            message_id = identity.event_id
+            if message_id in taken:
+                message_id = f"{message_id}#{new_uid()}"
+            taken.add(message_id)
+            message = self._message(body, identity, headers, DeliveryMode.PERSISTENT, message_id)
+            target = await channel.get_exchange(exchange, ensure=False) if exchange else channel.default_exchange
+            try:
+                await target.publish(message, key, mandatory=True)
+            except DeliveryError as error:
+                taken.discard(message_id)
+                if not isinstance(error, PublishError):
+                    # RabbitMQ 3.10 goes on refusing what comes on a channel that first met a queue while its leader
+                    # was being elected (measured: for as long as the channel lived).
+                    self._lane.leave(channel)
+                raise
             taken.discard(message_id)
-            if not isinstance(error, PublishError):
-                self._leave(channel, taken)
-            raise
-        taken.discard(message_id)
-
-    def _leave(self, channel: AbstractChannel, taken: set[str]) -> None:
-        """Publish on another channel from now on, and close this one when nothing is under way on it any more.
-
-        RabbitMQ 3.10 goes on refusing what comes on a channel that first met a queue while its leader was being
-        elected (measured: for as long as the channel lived).
-        """
-        self._lane.leave(channel)
-
-        async def close() -> None:
-            for _ in range(_LEFT_LOOKS):
-                if not taken:
-                    break
-                await asyncio.sleep(_LEFT_LOOK_S)
-            await close_channel(channel)
-
-        if channel not in self._left:
-            self._left[channel] = task = asyncio.create_task(close(), name="closing a channel")
-            task.add_done_callback(lambda _: self._left.pop(channel, None))
 
     def _message(
         self, body: bytes, identity: Identity, headers: HeadersType, mode: DeliveryMode, message_id: str

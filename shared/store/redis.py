@@ -23,6 +23,8 @@ from shared.store.redis_layout import Argument, CommandRefused, RedisLayoutBacke
 log = logging.getLogger(__name__)
 
 RETRIES = 2
+# RuntimeError is what uvloop raises for writing to a socket that is just being closed.
+_BROKEN = (RedisError, OSError, TimeoutError, RuntimeError)
 
 
 class RedisBackend(RedisLayoutBackend):
@@ -87,7 +89,7 @@ class RedisBackend(RedisLayoutBackend):
                 return await self._client.execute_command(*command)  # type: ignore[no-untyped-call]
         except NoScriptError as error:
             raise CommandRefused(str(error)) from error
-        except (RedisError, OSError, TimeoutError) as error:
+        except _BROKEN as error:
             raise StoreUnavailable(f"Redis at {self._server}: {self._explain(error)}") from error
 
     async def _warn_if_jobs_may_vanish(self) -> None:
@@ -95,7 +97,7 @@ class RedisBackend(RedisLayoutBackend):
             async with asyncio.timeout(self._timeout_s):
                 persistence = await self._client.info("persistence")
                 memory = await self._client.info("memory")
-        except (RedisError, OSError, TimeoutError) as error:
+        except _BROKEN as error:
             # Some hosts forbid INFO; that says nothing about the store, which has just taken a write.
             log.info("Redis at %s does not tell how it persists: %s", self._server, type(error).__name__)
             return

@@ -44,9 +44,8 @@ async def test_what_is_encoded_ahead_waits_on_s3_for_the_last_clip(
     env = s3_server.environment(bucket)
     async with System(tmp_path, backing, services_env=env) as system, system.client() as http:
         prompts = ("a boat", "a harbour [twin:size=160x120]", "a storm [twin:task=slow:5000]")
-        job_id = (await http.post("/api/jobs", json={"clips": [{"prompt": each} for each in prompts]})).json()["data"][
-            "jobId"
-        ]
+        accepted = await http.post("/api/jobs", json={"clips": [{"prompt": each} for each in prompts]})
+        job_id = accepted.json()["data"]["jobId"]
         view = (await system.until_finished(http, [job_id]))[job_id]
         assert view["status"] == "completed", view
         told = (await http.get(f"http://127.0.0.1:{system.ports['stitcher']}/metrics")).text

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import struct
 import sys
 from collections.abc import Callable
-
-if sys.platform == "linux":
-    import fcntl
 
 #: What Btrfs and XFS share between files: blocks of this size, or of one that it divides.
 BLOCK_BYTES = 4096
@@ -20,6 +18,8 @@ _CHECKPOINT_BYTES = 8 << 20
 #: ioctl_ficlonerange(2): the request, its argument (file, offset, length, offset in the new file), and what it
 #: answers where nothing can be shared: another file system, files of another kind, larger blocks.
 _FICLONERANGE, _CLONE_RANGE = 0x4020940D, struct.Struct("@qQQQ")
+#: The request means something else, if anything, to other systems.
+SYSTEM_SHARES = sys.platform == "linux"
 _NOT_SHARED = frozenset({errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS, errno.EPERM})
 
 
@@ -33,7 +33,7 @@ class Copier:
     def __init__(self, output: int) -> None:
         self._output = output
         self._buffer = memoryview(bytearray(_BUFFER_BYTES))
-        self.may_share = sys.platform == "linux"
+        self.may_share = SYSTEM_SHARES
 
     def copy(self, source: int, offset: int, count: int, checkpoint: Callable[[int], None]) -> None:
         """Copy ``count`` bytes from ``offset`` of the open file ``source``.

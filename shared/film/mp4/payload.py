@@ -43,8 +43,8 @@ def copy_payload(output: int, sources: Sequence[Source], layout: Layout, checkpo
         OSError: Reading or writing failed.
         EOFError: A source is shorter than its tables say.
     """
-    with contextlib.ExitStack() as stack:
-        payload = _Payload(output, sources, layout, checkpoint, stack)
+    with contextlib.ExitStack() as opened:
+        payload = _Payload(output, sources, layout, checkpoint, opened)
         for extent in layout.extents:
             payload.copy(extent)
 
@@ -54,10 +54,10 @@ class _Payload:
 
     def __init__(
         self, output: int, sources: Sequence[Source], layout: Layout, checkpoint: Callable[[int], None],
-        stack: contextlib.ExitStack,
+        opened: contextlib.ExitStack,
     ) -> None:  # fmt: skip
         self._output, self._sources, self._layout, self._checkpoint = output, sources, layout, checkpoint
-        self._stack = stack
+        self._opened = opened
         self._copier = Copier(output)
         self._files: dict[int, int] = {}
         self._copied = 0
@@ -94,7 +94,7 @@ class _Payload:
         if index not in self._files:
             source = self._sources[index]
             assert isinstance(source, Path)
-            self._files[index] = self._stack.enter_context(source.open("rb", buffering=0)).fileno()
+            self._files[index] = self._opened.enter_context(source.open("rb", buffering=0)).fileno()
         return self._files[index]
 
     def _told(self, more: int) -> None:

@@ -204,8 +204,8 @@ def _read_track(trak: Box, movie_timescale: int, file_bytes: int, max_samples: i
     media = trak.require(b"mdia")
     kind = _HANDLERS.get(media.require(b"hdlr").read(8, 4), "other")
     header = trak.require(b"tkhd")
-    *matrix_, width, height = _MATRIX.unpack(header.read(52 if header.u8(0) else 40, _MATRIX.size))
-    matrix = tuple(matrix_)
+    *turned, width, height = _MATRIX.unpack(header.read(52 if header.u8(0) else 40, _MATRIX.size))
+    matrix = tuple(turned)
     tables = {box.kind: box for box in media.require(b"minf", b"stbl").children()}
     if kind == "other":
         none = np.zeros(0, np.int64)

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,6 +12,7 @@ import pytest
 from redis.asyncio import Redis
 
 from shared.errors import ConfigurationError, StoreUnavailable
+from shared.event_loop import run_fast
 from shared.store.protocol import Row
 from shared.store.redis import RedisBackend
 from tests.support.redis import RedisServer
@@ -37,6 +40,26 @@ async def opened(url: str, prefix: str = "sora:", timeout_s: float = 5.0) -> Asy
 async def administrator(server: RedisServer) -> AsyncIterator[Redis]:
     async with Redis.from_url(server.url, decode_responses=True) as client:
         yield client
+
+
+def test_on_uvloop_too_a_server_that_hangs_up_is_told_as_one_that_is_away() -> None:
+    """There, a second write to a connection that was reset raises what no socket raises."""
+
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        reset = struct.pack("ii", 1, 0)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+        writer.transport.abort()
+
+    async def ask_again_and_again() -> set[type]:
+        async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+            backend = RedisBackend(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}", timeout_s=TIMEOUT_S)
+            try:
+                asked = (backend.load("job_1") for _ in range(40))
+                return {type(answer) for answer in await asyncio.gather(*asked, return_exceptions=True)}
+            finally:
+                await backend.close()
+
+    assert run_fast(ask_again_and_again()) == {StoreUnavailable}
 
 
 async def test_acknowledged_writes_survive_a_killed_server(own_redis_server: RedisServer) -> None:

@@ -25,15 +25,6 @@ def test_coroutines_run_on_uvloop_and_their_result_comes_back() -> None:
     assert event_loop.run_fast(kind()) == "uvloop"
 
 
-@pytest.fixture
-def interruptible() -> Iterator[None]:
-    """As a process is that was started from a terminal; the workers of a parallel run ignore interrupts."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_cancels_them_as_it_does_with_asyncio() -> None:
     cleaned_up = False
 
