@@ -7,15 +7,16 @@ import atexit
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import av
 
 from shared.film import Film, Probe, Wishes, check_clip, ffmpeg_exe, stitch
 
+T = TypeVar("T")
 Way = Callable[[Path], Film | None]
 ROOT = Path(__file__).resolve().parents[1]
 BENCH_VENV = ROOT / ".venv-bench"
@@ -178,8 +179,13 @@ _worker = asyncio.Runner()
 atexit.register(_worker.close)
 
 
+def _in_worker(work: Coroutine[Any, Any, T]) -> T:
+    # Not `Runner.run`, which installs a handler of interrupts each time: a worker's loop runs already.
+    return _worker.get_loop().run_until_complete(work)
+
+
 def ours(clips: Sequence[Path], wishes: Wishes) -> Way:
-    return lambda output: _worker.run(stitch(clips, output, wishes))
+    return lambda output: _in_worker(stitch(clips, output, wishes))
 
 
 def checked_clips(clips: Sequence[Path]) -> list[Probe]:
@@ -188,12 +194,12 @@ def checked_clips(clips: Sequence[Path]) -> list[Probe]:
     async def look() -> list[Probe]:
         return [await check_clip(clip) for clip in clips]
 
-    return _worker.run(look())
+    return _in_worker(look())
 
 
 def ours_checked(clips: Sequence[Probe], wishes: Wishes) -> Way:
     """As in the service: every clip was probed and checked when it arrived."""
-    return lambda output: _worker.run(stitch(clips, output, wishes))
+    return lambda output: _in_worker(stitch(clips, output, wishes))
 
 
 def several_at_once(clips: Sequence[Probe], wishes: Wishes, count: int) -> Way:
@@ -206,4 +212,4 @@ def several_at_once(clips: Sequence[Probe], wishes: Wishes, count: int) -> Way:
             other.unlink()
         return films[0]
 
-    return lambda output: _worker.run(all_of_them(output))
+    return lambda output: _in_worker(all_of_them(output))

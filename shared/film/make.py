@@ -23,7 +23,7 @@ from .rates import samples_at
 from .sounds import sound_command
 from .splice import encode_around_joints
 from .threads import StopFlag, all_of, beside, cores, encoder_slots, in_thread
-from .verify import Checked, verify_film
+from .verify import Checked, verify_film, verify_joints
 
 #: How much more of the film is written before it is told again.
 _SHARE_TOLD = 0.05
@@ -110,18 +110,18 @@ class Maker:
         )
         return Pieces(chosen, sounds, made.tables, notes, len(made.taken))
 
-    async def draft(self, pieces: Pieces) -> Draft:
-        """Lay out the film from its pieces."""
+    async def join(self, pieces: Pieces, output: Path) -> Checked:
+        """Lay out the film, write it, and check what was written.
+
+        Meanwhile its sound around joints is encoded, and what lies around them is decoded.
+
+        Raises:
+            VerifyFailed: A safer plan is needed.
+            EngineError: Anything else.
+        """
         self.reporter.enter("join", 95.0, "joining")
-
-        def work() -> Draft:
-            return add_sound(draft_pictures(self.plan, pieces.pictures, pieces.tables), pieces.sounds)
-
-        return await asyncio.to_thread(work)
-
-    async def write(self, draft: Draft, output: Path) -> Checked:
-        """Write the film, encoding its sound around joints meanwhile, and check what was written."""
         loop, told = asyncio.get_running_loop(), 0.0
+        drafted: asyncio.Future[Draft] = loop.create_future()
 
         def work(flag: StopFlag) -> Checked:
             def checkpoint(share: float) -> None:
@@ -131,13 +131,20 @@ class Maker:
                     told = share
                     loop.call_soon_threadsafe(self.reporter.share, share)
 
+            draft = add_sound(draft_pictures(self.plan, pieces.pictures, pieces.tables), pieces.sounds)
+            loop.call_soon_threadsafe(_tell, drafted, draft)
             write(draft, output, checkpoint=checkpoint)
             loop.call_soon_threadsafe(self.reporter.enter, "verify", 98.0, "checking the film")
             return verify_film(output, draft)
 
-        if draft.splicing is None:
-            return await in_thread(work)
-        return await beside(in_thread(work), encode_around_joints(draft.splicing, self.limits))
+        async def encode_sound() -> None:
+            if (splicing := (await drafted).splicing) is not None:
+                await encode_around_joints(splicing, self.limits)
+
+        async def decode_pictures() -> None:
+            await verify_joints(await drafted, self.probes, self.limits)
+
+        return await beside(in_thread(work), encode_sound(), decode_pictures())
 
     def _picture(self, number: int, segment: Segment, steps: list[_Step], made: _Made) -> PictureSource:
         if segment.action is Action.COPY:
@@ -224,6 +231,11 @@ class Maker:
         # The longest first: the last to finish should not be the last to start.
         order = sorted(range(len(steps)), key=lambda number: -steps[number].weight)
         await all_of(*(one(number, steps[number]) for number in order))
+
+
+def _tell(waiting: asyncio.Future[Draft], draft: Draft) -> None:
+    if not waiting.done():  # whoever waited may have been cancelled
+        waiting.set_result(draft)
 
 
 def _loaded(path: Path, frames: int) -> EncodedGraft | None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from .aac import FRAME_SAMPLES, AacExcerpt, AacSource, Pcm, encode, samples_encoded
+from .aac import FRAME_SAMPLES, MOST_PACKET_BYTES, AacExcerpt, AacSource, Pcm, encode, samples_encoded
 from .cell import ask
 from .errors import ClipError, VerifyFailed
 from .fades import CUT_FADE_S, Placement, envelope
@@ -155,9 +155,15 @@ class Mixer:
 
 
 class Arrivals:
-    """Encoded packets on their way from the cells to whoever writes the film; he waits for what is not there yet."""
+    """Encoded packets on their way from the cells to whoever writes the film; he waits for what is not there yet.
 
-    def __init__(self) -> None:
+    Attributes:
+        most_bytes: No packet is larger.
+    """
+
+    def __init__(self, channels: int) -> None:
+        """Expect packets of so many channels."""
+        self.most_bytes = MOST_PACKET_BYTES * channels
         self._there = threading.Condition()
         self._packets: dict[int, bytes] = {}
 
@@ -166,6 +172,11 @@ class Arrivals:
         with self._there:
             self._packets.update(enumerate(packets, first))
             self._there.notify_all()
+
+    def has(self, first: int, count: int) -> bool:
+        """Return whether packets ``[first, first + count)`` are there; see :mod:`.mp4.payload`."""
+        with self._there:
+            return all(number in self._packets for number in range(first, first + count))
 
     def take(self, first: int, count: int, still_wanted: Callable[[], None]) -> list[bytes]:
         """Wait for packets ``[first, first + count)`` and return them, once. Blocking; see :mod:`.mp4.payload`."""
@@ -198,8 +209,8 @@ class Splicing:
 
     runs: tuple[Run, ...]
     errors: tuple[int, ...]
-    errands: tuple[Errand, ...] = ()
-    arrivals: Arrivals = field(default_factory=Arrivals)
+    errands: tuple[Errand, ...]
+    arrivals: Arrivals
 
 
 def encode_runs(
@@ -249,7 +260,7 @@ def plan_splicing(
         wanted = tuple((run.first, run.last - run.first) for run in part)
         heard = {"excerpts": _excerpts(part, sources, places, errors), "places": list(places), "errors": errors}
         errands.append(Errand(wanted, form | heard | {"runs": wanted}))
-    return Splicing(tuple(runs), tuple(errors), tuple(errands))
+    return Splicing(tuple(runs), tuple(errors), tuple(errands), Arrivals(channels))
 
 
 async def encode_around_joints(splicing: Splicing, limits: Limits) -> None:
@@ -264,8 +275,8 @@ async def encode_around_joints(splicing: Splicing, limits: Limits) -> None:
     async def work() -> None:
         for errand in left:
             answer = await ask("encode_sound", errand.arguments, limits)
-            counts = [count for _, count in errand.wanted]
-            if answer.result != counts or len(answer.blobs) != sum(counts):
+            counts, largest = [count for _, count in errand.wanted], max(map(len, answer.blobs), default=0)
+            if answer.result != counts or len(answer.blobs) != sum(counts) or largest > splicing.arrivals.most_bytes:
                 raise VerifyFailed("the encoder did not make the sound packets that were asked for")
             packets = iter(answer.blobs)
             for first, count in errand.wanted:

@@ -22,8 +22,7 @@ from .prepare import probe_all, unwrap_all
 from .prepared import Prepared
 from .progress import Reporter
 from .result import Fallback, Film, Progress
-from .threads import beside
-from .verify import Checked, verify_joints, verify_tables
+from .verify import Checked, verify_tables
 
 
 async def stitch(
@@ -149,9 +148,7 @@ class _Studio:
         maker = Maker(chosen, probes, self._wishes, self._limits, self._work, self._reporter, self._prepared)
         pieces = await maker.pieces()
         self._notes, self._taken = pieces.notes, pieces.prepared
-        draft = await maker.draft(pieces)
-        # What lies around the joints is decoded while the bytes are copied: it is known before it is written.
-        return await beside(maker.write(draft, output), verify_joints(draft, probes, self._limits))
+        return await maker.join(pieces, output)
 
     async def _make_safely(self, chosen: Plan, probes: Sequence[Probe], output: Path) -> Checked:
         maker = Maker(chosen, probes, self._wishes, self._limits, self._work, self._reporter)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import os
@@ -9,38 +10,40 @@ import struct
 import sys
 from collections.abc import Callable
 
-#: What Btrfs and XFS share between files: blocks of this size, or of one that it divides.
-BLOCK_BYTES = 4096
+#: Stretches that begin equally far from a multiple of this in both files are shared or copied by the kernel. Btrfs
+#: and XFS share blocks of a size that divides it. Elsewhere Linux copies pages, and large ones (up to this) only if
+#: they lie alike: 9 MB in 3.8 ms instead of 5.0 to 10 (ext4, Linux 6.18).
+ALIGNMENT_BYTES = 64 << 10
 #: Small enough to stay in the processor's cache between reading and writing.
 _BUFFER_BYTES = 256 << 10
 #: How often a copy may be stopped.
 _CHECKPOINT_BYTES = 8 << 20
-#: ioctl_ficlonerange(2): the request, its argument (file, offset, length, offset in the new file), and what it
-#: answers where nothing can be shared: another file system, files of another kind, larger blocks.
+#: ioctl_ficlonerange(2): the request, its argument (file, offset, length, offset in the new file), and what it and
+#: its like answer where they cannot be had: another file system, files of another kind, larger blocks, an old kernel.
 _FICLONERANGE, _CLONE_RANGE = 0x4020940D, struct.Struct("@qQQQ")
-#: The request means something else, if anything, to other systems.
-SYSTEM_SHARES = sys.platform == "linux"
-_NOT_SHARED = frozenset({errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS, errno.EPERM})
+_NOT_HERE = frozenset({errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS, errno.EPERM})
+#: Other systems have none of this.
+IS_LINUX = sys.platform == "linux"
 
 
 class Copier:
     """Copies to where the open file ``output`` stands.
 
-    Attributes:
-        may_share: Whether sharing may work; if not, blocks need not lie alike.
+    Args:
+        output: Descriptor.
+        most_bytes: No more than this will be in the file at the end. Room for it is claimed if stretches cannot be
+            shared: the file system then looks for it once, and says at once if there is none.
     """
 
-    def __init__(self, output: int) -> None:
-        self._output = output
+    def __init__(self, output: int, most_bytes: int) -> None:
+        self._output, self._most_bytes = output, most_bytes
         self._buffer = memoryview(bytearray(_BUFFER_BYTES))
-        self.may_share = SYSTEM_SHARES
+        self._may_share = self._kernel_copies = IS_LINUX
 
     def copy(self, source: int, offset: int, count: int, checkpoint: Callable[[int], None]) -> None:
         """Copy ``count`` bytes from ``offset`` of the open file ``source``.
 
-        Where ``offset`` and the output's position are equally far from a block's beginning, whole blocks are shared
-        if the file system can. Otherwise they are read and written through a small buffer: ``copy_file_range`` is no
-        faster where it copies, and slower by a sixth where blocks do not lie alike (measured on ext4).
+        What does not lie alike in both is read and written through a small buffer, which is faster then.
 
         Args:
             source: Descriptor.
@@ -53,26 +56,46 @@ class Copier:
             EOFError: The source is shorter than that.
         """
         done = 0
-        head = min(count, -offset % BLOCK_BYTES)
-        whole = (count - head) // BLOCK_BYTES * BLOCK_BYTES
+        head = min(count, -offset % ALIGNMENT_BYTES)
+        whole = (count - head) // ALIGNMENT_BYTES * ALIGNMENT_BYTES
         at = position(self._output)
-        if self.may_share and whole and not (offset - at) % BLOCK_BYTES:
-            self.may_share = self._shared(source, offset + head, whole, at + head)
-            if self.may_share:
+        if whole and not (offset - at) % ALIGNMENT_BYTES:
+            if self._may_share and self._share(source, offset + head, whole, at + head):
                 self._through_buffer(source, offset, head, 0, checkpoint)
                 os.lseek(self._output, whole, os.SEEK_CUR)
                 done = head + whole
+            elif self._kernel_copies:
+                done = self._by_kernel(source, offset, count, checkpoint)
         self._through_buffer(source, offset + done, count - done, done, checkpoint)
 
-    def _shared(self, source: int, offset: int, count: int, at: int) -> bool:
+    def _share(self, source: int, offset: int, count: int, at: int) -> bool:
         """Let the output share ``count`` bytes from ``at`` on; return whether it does."""
         try:
             fcntl.ioctl(self._output, _FICLONERANGE, _CLONE_RANGE.pack(source, offset, count, at))
         except OSError as error:
-            if error.errno not in _NOT_SHARED:
+            if error.errno not in _NOT_HERE:
                 raise
+            self._may_share = False
+            claim(self._output, self._most_bytes)
             return False
         return True
+
+    def _by_kernel(self, source: int, offset: int, count: int, checkpoint: Callable[[int], None]) -> int:
+        """Have the kernel copy; return how many bytes it did before it would not go on."""
+        done = 0
+        try:
+            while done < count:
+                piece = min(count - done, _CHECKPOINT_BYTES)
+                moved = os.copy_file_range(source, self._output, piece, offset_src=offset + done)
+                if not moved:
+                    break
+                done += moved
+                checkpoint(done)
+        except OSError as error:
+            if error.errno not in _NOT_HERE:
+                raise
+            self._kernel_copies = False
+        return done
 
     def _through_buffer(
         self, source: int, offset: int, count: int, before: int, checkpoint: Callable[[int], None]
@@ -86,6 +109,21 @@ class Copier:
             done += moved
             if not done % _CHECKPOINT_BYTES:
                 checkpoint(before + done)
+
+
+def claim(output: int, count: int) -> None:
+    """Claim room for ``count`` bytes, where the file system knows how; the file becomes that long.
+
+    Not ``posix_fallocate``, which writes into every block where it does not.
+
+    Raises:
+        OSError: There is not that much room.
+    """
+    library = ctypes.CDLL(None, use_errno=True)
+    result = library.fallocate(ctypes.c_int(output), ctypes.c_int(0), ctypes.c_int64(0), ctypes.c_int64(count))
+    number = ctypes.get_errno()
+    if result and number not in _NOT_HERE:
+        raise OSError(number, os.strerror(number))
 
 
 def position(output: int) -> int:

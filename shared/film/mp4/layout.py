@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from .boxes import IntArray
 
-#: From this many bytes on, a stretch of a file is put where its blocks begin as they do in its source.
-_ALIGNED_FROM_BYTES = 256 << 10
+#: From this many bytes on, a stretch of a file is put where its blocks begin as they do in its source. The gap before
+#: it is half of :data:`.copying.ALIGNMENT_BYTES` on average: of such a stretch, at most a sixtieth.
+_ALIGNED_FROM_BYTES = 2 << 20
 
 
 class Placed(Protocol):
@@ -44,7 +45,7 @@ class Extent:
         offset: Byte offset in it, or number of the first sample within an arriving one.
         first: First sample, in the order of the film's bytes.
         last: End (exclusive).
-        aligned: Whether it is worth a gap before it, so that whole blocks can be shared with its source.
+        aligned: Whether it is worth a gap before it, so that its blocks lie as they do in its source.
     """
 
     source: int
@@ -61,7 +62,7 @@ class Layout:
     Attributes:
         track_of: Which track each sample belongs to, in the order of the film's bytes.
         sizes: Their bytes; those of arriving samples are filled in when they are there.
-        gaps: Unused bytes before each of them; filled in while they are written.
+        gaps: Unused bytes before each of them; filled in while they are written, where a chunk begins.
         chunk_first: The samples with which chunks begin.
         extents: What is copied in one go.
     """
@@ -117,14 +118,18 @@ def lay_out(tracks: Sequence[Placed], arriving: Collection[int] = ()) -> Layout:
         # The sources' own order is not the track's (a muxer wrote samples out of order): keep tracks whole.
         order = np.lexsort((number, track_of, group))
     track_of, source, offset, size = (a[order] for a in (track_of, source, offset, size))
-    step = np.where(np.isin(source, list(arriving)), 1, size) if arriving else size
+    step = size.copy()
+    for index in arriving:
+        step[source == index] = 1
     joined = (source[1:] == source[:-1]) & (offset[1:] == offset[:-1] + step[:-1])
     first = _run_starts(~joined, len(size))
     aligned = np.add.reduceat(size, first) >= _ALIGNED_FROM_BYTES
     columns = (source[first], offset[first], first, np.append(first[1:], len(size)), aligned)
     extents = [Extent(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
-    # A gap may be only between chunks.
-    chunk_first = np.union1d(_run_starts((np.diff(track_of) != 0) | (np.diff(source) != 0), len(size)), first[aligned])
+    begins_chunk = np.ones(len(size), np.bool_)
+    begins_chunk[1:] = (track_of[1:] != track_of[:-1]) | (source[1:] != source[:-1])
+    begins_chunk[first[aligned]] = True  # a gap may be only between chunks
+    chunk_first = np.flatnonzero(begins_chunk)
     return Layout(track_of, size, np.zeros_like(size), chunk_first, extents)
 
 

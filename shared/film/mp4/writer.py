@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .boxes import IntArray, make_box, make_full_box
-from .copying import BLOCK_BYTES, write_all
+from .copying import ALIGNMENT_BYTES, write_all
 from .layout import Layout, lay_out, run_lengths
 from .payload import Source, copy_payload
 from .reader import TrackKind
@@ -20,8 +20,6 @@ _UNITY = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
 _FTYP = make_box(b"ftyp", b"isom", struct.pack(">I", 512), b"isomiso2avc1mp41")
 #: Chunk offsets need 64 bits, and ``mdat`` a large size, somewhat before 4 GiB: the header comes first.
 _WIDE_FROM_BYTES = 0xF000_0000
-#: More than any packet that is made while the film is written.
-_ARRIVING_BYTES = 8 << 10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,21 +85,26 @@ def write_movie(
     Raises:
         OSError: Reading or writing failed.
     """
-    arriving = {index for index, source in enumerate(sources) if not isinstance(source, Path | bytes)}
+    arriving = {
+        index: source.most_bytes for index, source in enumerate(sources) if not isinstance(source, Path | bytes)
+    }
     layout = lay_out(tracks, arriving)
-    most = layout.payload_bytes + int((layout.sizes == 0).sum()) * _ARRIVING_BYTES + len(layout.extents) * BLOCK_BYTES
+    rooms = sum((extent.last - extent.first) * arriving.get(extent.source, 0) for extent in layout.extents)
+    gaps = sum(extent.aligned for extent in layout.extents) * ALIGNMENT_BYTES
+    most = layout.payload_bytes + rooms + gaps
     wide = most > _WIDE_FROM_BYTES
     header_bytes = 16 if wide else 8
     fixed = [_fixed_tables(track, layout.chunk_rows(number)) for number, track in enumerate(tracks)]
     base = len(_FTYP) + len(_moov(tracks, fixed, layout, movie_timescale, 0, wide=wide)) + header_bytes
     with path.open("wb", buffering=0) as output:
         output.seek(base)
-        copy_payload(output.fileno(), sources, layout, checkpoint)
+        copy_payload(output.fileno(), sources, layout, base + most, checkpoint)
         moov = _moov(tracks, fixed, layout, movie_timescale, base, wide=wide)
         size = layout.payload_bytes + header_bytes
         mdat = struct.pack(">I4sQ", 1, b"mdat", size) if wide else struct.pack(">I4s", size, b"mdat")
         output.seek(0)
         write_all(output.fileno(), _FTYP + moov + mdat)
+        output.truncate(base + layout.payload_bytes)
     return base + layout.payload_bytes
 
 

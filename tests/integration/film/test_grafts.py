@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from benchmarks.quality import Picture, psnr_db, ssim
-from shared.film import Action, Film, Limits, Probe, Transition, Wishes, ffmpeg_exe, probe, stitch, stitching
+from shared.film import Action, Film, Limits, Probe, Transition, Wishes, ffmpeg_exe, make, probe, stitch
 from shared.film.errors import VerifyFailed
 from shared.film.heads import with_head
 from shared.film.join import Draft
@@ -118,7 +118,7 @@ async def test_a_graft_that_does_not_take_is_replaced_by_encoding_more(
             raise VerifyFailed("it looks odd")
         await genuine(draft, probes, limits)
 
-    monkeypatch.setattr(stitching, "verify_joints", suspicious)
+    monkeypatch.setattr(make, "verify_joints", suspicious)
     clips = [clip_of(replace(LONG, number=number)) for number in (1, 2)]
 
     film = await stitch(clips, tmp_path / "film.mp4", Wishes(transition=Transition("fade", 0.3)))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.film import Limits, Probe, Transition, Wishes, check_clip, plan, prepare, probe, stitch, stitching
+from shared.film import Limits, Probe, Transition, Wishes, check_clip, make, plan, prepare, probe, stitch
 from shared.film.join import Draft
 from shared.film.verify import joint_numbers, verify_joints
 from tests.support.media import Clip, watch
@@ -61,7 +61,7 @@ async def test_clips_that_were_checked_are_neither_probed_nor_decoded_again(
         await genuine(draft, probes, limits)
 
     monkeypatch.setattr(prepare, "probe", refuse)
-    monkeypatch.setattr(stitching, "verify_joints", count)
+    monkeypatch.setattr(make, "verify_joints", count)
 
     film = await stitch(checked, tmp_path / "film.mp4")
 

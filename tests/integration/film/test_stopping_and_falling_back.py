@@ -27,7 +27,6 @@ from shared.film import (
     encoding,
     make,
     stitch,
-    stitching,
 )
 from shared.film.process import Finished, run_ffmpeg
 from shared.film.threads import cores
@@ -89,7 +88,7 @@ async def test_a_full_disk_says_so_and_leaves_the_old_film_alone(
     async def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(make.Maker, "write", full)
+    monkeypatch.setattr(make.Maker, "join", full)
     (tmp_path / "film.mp4").write_bytes(b"old")
 
     with pytest.raises(DiskFull) as failure:
@@ -106,7 +105,7 @@ async def test_a_film_that_fails_its_checks_is_made_again_by_the_safe_plan(
     async def suspicious(*_: Any) -> None:
         raise VerifyFailed("it looks odd")
 
-    monkeypatch.setattr(stitching, "verify_joints", suspicious)
+    monkeypatch.setattr(make, "verify_joints", suspicious)
     clips = [clip_of(BASE), clip_of(replace(BASE, number=2, channels=1)), clip_of(replace(BASE, number=3, audio=None))]
 
     film = await stitch(clips, tmp_path / "film.mp4")

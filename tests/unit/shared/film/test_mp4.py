@@ -82,8 +82,13 @@ def test_files_are_copied_as_blobs_are(tmp_path: Path) -> None:
 class _Arriving:
     """Samples of which the last is there only when somebody has waited for it."""
 
-    def __init__(self, samples: list[bytes]) -> None:
-        self.samples, self.asked = samples, 0
+    most_bytes = 400
+
+    def __init__(self, samples: list[bytes], *, late: bool = False) -> None:
+        self.samples, self.late, self.asked = samples, late, 0
+
+    def has(self, _first: int, _count: int) -> bool:
+        return not self.late
 
     def take(self, first: int, count: int, still_wanted: Callable[[], None]) -> list[bytes]:
         self.asked += 1
@@ -106,6 +111,43 @@ def test_samples_that_arrive_while_the_film_is_written_lie_where_known_ones_woul
     assert arriving.asked == 2, "once for each run of samples that lie together"
 
 
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 400)), min_size=1, max_size=30), st.integers(1, 400))
+def test_samples_that_are_late_are_put_into_the_room_that_was_left_for_them(
+    order: list[tuple[bool, int]], most_bytes: int
+) -> None:
+    """Whatever lies beside them, and however small they are, every sample is what it was."""
+    sizes = {kind: [min(size, most_bytes) for is_sound, size in order if is_sound is kind] for kind in (False, True)}
+    groups = {kind: [at for at, (is_sound, _) in enumerate(order) if is_sound is kind] for kind in (False, True)}
+    kinds = [kind for kind in (False, True) if sizes[kind]]
+    pictures = bytes(index % 251 for index in range(sum(sizes[False])))
+    sounds = [bytes([128 + number % 100]) * size for number, size in enumerate(sizes[True])]
+    arriving = _Arriving(sounds, late=True)
+    arriving.most_bytes = most_bytes
+    tracks = []
+    for kind in kinds:
+        count = len(sizes[kind])
+        known = _track(sizes[kind], [512] * count, [0] * count, [True] * count, int(kind))
+        numbers, none = np.arange(count, dtype=np.int64), np.zeros(count, np.int64)
+        coming = replace(known, offsets=numbers, sizes=none) if kind else known
+        tracks.append(replace(coming, group=np.array(groups[kind])))
+    with tempfile.TemporaryDirectory() as folder:
+        film = Path(folder) / "film.mp4"
+        written = write_movie(film, [pictures, arriving], tracks, 15360)
+        data, found = film.read_bytes(), read_movie(film).tracks
+    assert written == len(data)
+    for kind, track in zip(kinds, found, strict=True):
+        places = zip(track.offsets.tolist(), track.sizes.tolist(), strict=True)
+        assert b"".join(data[at : at + size] for at, size in places) == (b"".join(sounds) if kind else pictures)
+
+
+def test_a_sample_that_is_larger_than_its_room_is_an_error(tmp_path: Path) -> None:
+    picture = _track([5, 5], [512] * 2, [0] * 2, [True] * 2, 0)
+    coming = _track([0], [512], [0], [True], 1)
+    tracks = [replace(picture, group=np.array([0, 2])), replace(coming, group=np.array([1]))]
+    with pytest.raises(ValueError, match="401 bytes arrived"):
+        write_movie(tmp_path / "a.mp4", [bytes(10), _Arriving([bytes(401)], late=True)], tracks, 15360)
+
+
 def test_a_film_that_is_not_wanted_any_more_does_not_wait_for_its_samples(tmp_path: Path) -> None:
     coming = replace(_track([1], [512], [0], [True], 0), sizes=np.zeros(1, np.int64))
 
@@ -113,7 +155,7 @@ def test_a_film_that_is_not_wanted_any_more_does_not_wait_for_its_samples(tmp_pa
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_movie(tmp_path / "a.mp4", [Arrivals()], [coming], 15360, checkpoint=stop)
+        write_movie(tmp_path / "a.mp4", [Arrivals(2)], [coming], 15360, checkpoint=stop)
 
 
 def test_a_source_that_shrinks_while_it_is_copied_is_an_error(tmp_path: Path) -> None:
