@@ -21,6 +21,7 @@ from benchmarks.measuring import Usage, machine, measured, timed
 from benchmarks.quality import Quality, compare
 from benchmarks.ways import (
     Way,
+    cat,
     checked_clips,
     concat_demuxer,
     concat_filter,
@@ -125,6 +126,7 @@ def table(title: str, rows: Sequence[Row], base: Row) -> str:
 def cuts(clips: Sequence[Path], known: Sequence[Probe], chosen: argparse.Namespace, work: Path) -> str:
     rows = [
         Row("copying the bytes", plain_copy(clips)),
+        Row("copying the bytes by cat", cat(clips)),
         Row("ours, clips checked on arrival", ours_checked(known, Wishes())),
         Row("ours, clips never seen before", ours(clips, Wishes())),
         Row("ffmpeg concat demuxer", concat_demuxer(clips)),

@@ -59,6 +59,16 @@ def plain_copy(clips: Sequence[Path]) -> Way:
     return run
 
 
+def cat(clips: Sequence[Path]) -> Way:
+    """The same by the command that everybody has."""
+
+    def run(output: Path) -> None:
+        with output.open("wb") as target:
+            subprocess.run(["cat", *map(str, clips)], stdout=target, check=True)
+
+    return run
+
+
 def concat_demuxer(clips: Sequence[Path]) -> Way:
     def run(output: Path) -> None:
         listing = output.with_suffix(".txt")
