@@ -48,7 +48,7 @@ bench-full: $(DEV_STAMP) ## the same with longer rounds, more jobs, and an hour 
 	@scripts/install-bench-tools
 	@$(PYTHON_BIN)/python -m benchmarks --full --write docs/benchmarks.md
 
-bench-stitch: $(STAMP) ## films by plain copy, ffmpeg, MoviePy and ours, side by side (minutes); into docs/stitching.md
+bench-stitch: $(STAMP) ## films by plain copy, ffmpeg, MoviePy and ours, side by side (twenty minutes); into docs/stitching.md
 	@$(PYTHON_BIN)/python -m benchmarks.stitch --write docs/stitching.md
 
 crash-sample: $(DEV_STAMP) ## every crash point is come by, and a kill at sixteen of them (CRASH_SEED=…)

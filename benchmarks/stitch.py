@@ -204,7 +204,7 @@ def main() -> None:
     arguments.add_argument("--gop", type=int, default=250)
     arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument("--preset", default="medium")
-    arguments.add_argument("--encode-up-to", type=int, default=2, help="most clips of rows that re-encode everything")
+    arguments.add_argument("--encode-up-to", type=int, default=5, help="most clips of rows that re-encode everything")
     arguments.add_argument("--fade-up-to", type=int, default=20, help="most clips of films with crossfades")
     arguments.add_argument("--at-once", type=int, default=2, help="clips of each of several films at once")
     arguments.add_argument("--write", type=Path, help="a document whose measured section is replaced")
