@@ -3,8 +3,9 @@
     python -m benchmarks.stitch [--clips 2 5 20] [--seconds 10] [--gop 250] [--rounds 5] [--write docs/stitching.md]
 
 Cheap ways are run ``--rounds`` times in turn (A B C A B C ...), so that a noisy neighbour disturbs all alike; the
-median counts. Crossfades of many clips are timed once; ways that re-encode everything are run once, for films of at
-most ``--encode-up-to`` clips. All others have been run once before they are timed, as in a worker. Processor time and
+median counts. Cuts are timed three times as often, each right after a run that is not timed. Crossfades of many clips
+are timed once; ways that re-encode everything are run once, for films of at most ``--encode-up-to`` clips. All others
+have been run once before they are timed, as in a worker. Processor time and
 memory are those of the process and everything it started, warm cells included.
 """
 
@@ -165,7 +166,7 @@ def crossfades(clips: Sequence[Path], known: Sequence[Probe], chosen: argparse.N
 
 
 def in_turn(rows: Sequence[Row], rounds: int, work: Path, *, warm: bool = False) -> None:
-    """Time all of them, one after the other, several times."""
+    """Time all of them, one after the other, several times; ``warm`` as in :meth:`Row.time`."""
     for _ in range(rounds):
         for row in rows:
             row.time(work / "film.mp4", warm=warm)
