@@ -211,5 +211,5 @@ def encode(
                 frame.sample_rate, frame.pts = sample_rate, fed * FRAME_SAMPLES
                 made += [bytes(packet) for packet in context.encode(frame)]
                 fed += 1
-    made += [bytes(packet) for packet in context.encode(None)]
+    # One frame was given beyond the last packet wanted: the encoder has let go of that one, and need not end its sound.
     return [made[base : base + packets] for base, (_, packets) in zip(bases, runs, strict=True)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -19,6 +18,7 @@ from .model import Probe, Wishes
 from .prepared import name_of
 from .seals import seal
 from .threads import all_of, cores
+from .work_folder import Folder, WorkFolder
 
 #: Encodes a piece and returns its file, which is gone when :func:`encode_ahead` returns.
 Encode = Callable[[], Awaitable[Path]]
@@ -61,11 +61,11 @@ async def encode_ahead(
         asyncio.CancelledError: The caller was cancelled; every process is gone and every temporary file removed.
     """
     try:
-        with tempfile.TemporaryDirectory(prefix="ahead-", dir=work_dir) as work:
+        with WorkFolder("ahead-", work_dir) as work:
             async with asyncio.timeout(limits.timeout_s):
                 foresight = await _settled(found, wishes, like, limits)
                 if foresight is not None:
-                    await _Ahead(foresight, wishes, limits, Path(work)).fill(shelf)
+                    await _Ahead(foresight, wishes, limits, work).fill(shelf)
     except TimeoutError as error:
         raise TimedOut(f"nothing more is encoded ahead after {limits.timeout_s:.0f} s") from error
     except OSError as error:
@@ -94,7 +94,7 @@ async def _settled(
 class _Ahead:
     """What stays the same while the pieces of one film are encoded."""
 
-    def __init__(self, foresight: Foresight, wishes: Wishes, limits: Limits, work: Path) -> None:
+    def __init__(self, foresight: Foresight, wishes: Wishes, limits: Limits, work: Folder) -> None:
         self._plan, self._probes, self._settled = foresight.plan, foresight.probes, foresight.settled
         self._wishes, self._limits, self._work = wishes, limits, work
         self._offered: set[str] = set()

@@ -15,9 +15,10 @@ from .limits import Limits
 from .make import Pieces
 from .plan_model import Action, Plan
 from .process import file_output, restricted_input, run_ffmpeg
+from .work_folder import Folder
 
 
-async def concat_pieces(pieces: Pieces, plan: Plan, output: Path, limits: Limits, work: Path) -> None:
+async def concat_pieces(pieces: Pieces, plan: Plan, output: Path, limits: Limits, work: Folder) -> None:
     """Join encoded pieces and one mixed sound.
 
     Args:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,9 +25,10 @@ from .sounds import sound_command
 from .splice import encode_around_joints
 from .threads import StopFlag, all_of, beside, cores, encoder_slots, in_thread
 from .verify import Checked, verify_film, verify_joints
+from .work_folder import Folder
 
-#: How much more of the film is written before it is told again.
-_SHARE_TOLD = 0.05
+#: How often it is told how much of the film is written: every message wakes the event loop, which holds it up.
+_TOLD_EVERY_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ class Maker:
     probes: Sequence[Probe]
     wishes: Wishes
     limits: Limits
-    work: Path
+    work: Folder
     reporter: Reporter
     prepared: Prepared | None = None
 
@@ -120,15 +122,15 @@ class Maker:
             EngineError: Anything else.
         """
         self.reporter.enter("join", 95.0, "joining")
-        loop, told = asyncio.get_running_loop(), 0.0
+        loop, told_s = asyncio.get_running_loop(), time.monotonic()
         drafted: asyncio.Future[Draft] = loop.create_future()
 
         def work(flag: StopFlag) -> Checked:
             def checkpoint(share: float) -> None:
-                nonlocal told
+                nonlocal told_s
                 flag.check()
-                if share >= told + _SHARE_TOLD:  # every message wakes the event loop, which holds the copying up
-                    told = share
+                if (now_s := time.monotonic()) >= told_s + _TOLD_EVERY_S:
+                    told_s = now_s
                     loop.call_soon_threadsafe(self.reporter.share, share)
 
             draft = add_sound(draft_pictures(self.plan, pieces.pictures, pieces.tables), pieces.sounds)

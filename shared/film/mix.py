@@ -20,6 +20,7 @@ from .process import file_output, restricted_input, run_ffmpeg
 from .rates import samples_at
 from .sounds import aac_options, clip_sound, layout_name
 from .threads import StopFlag, in_thread
+from .work_folder import Folder
 
 _MUSIC_FORMATS = "mp3,wav,mov,flac,ogg,aac,matroska"
 #: The level, in dBFS, at which ducking reaches the depth that was asked for: that of ordinary speech.
@@ -53,7 +54,7 @@ class Loudness:
     peak_db: float
 
 
-async def make_mix(plan: Plan, probes: Sequence[Probe], wishes: Wishes, limits: Limits, work: Path) -> Mix:
+async def make_mix(plan: Plan, probes: Sequence[Probe], wishes: Wishes, limits: Limits, work: Folder) -> Mix:
     """Mix and encode the film's sound.
 
     Raises:
@@ -90,7 +91,7 @@ async def make_mix(plan: Plan, probes: Sequence[Probe], wishes: Wishes, limits: 
 
 
 async def _extract(
-    index: int, plan: Plan, probes: Sequence[Probe], form: SoundTarget, place: Placement, limits: Limits, work: Path
+    index: int, plan: Plan, probes: Sequence[Probe], form: SoundTarget, place: Placement, limits: Limits, work: Folder
 ) -> Path | None:
     if plan.clips[index].sound in {SoundAction.SILENCE, SoundAction.NONE}:
         return None

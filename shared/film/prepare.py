@@ -15,6 +15,7 @@ from .model import Probe, Wishes
 from .planning import is_unwrapped
 from .probing import check_limits, probe
 from .process import clip_input, file_output, run_ffmpeg
+from .work_folder import Folder
 
 _PROBES_AT_A_TIME = 4
 
@@ -53,7 +54,7 @@ def _look(given: Path | Probe, limits: Limits) -> Probe:
     return probe(given.path if isinstance(given, Probe) else Path(given), limits)
 
 
-async def unwrap_all(probes: Sequence[Probe], wishes: Wishes, limits: Limits, work: Path) -> list[Probe]:
+async def unwrap_all(probes: Sequence[Probe], wishes: Wishes, limits: Limits, work: Folder) -> list[Probe]:
     """Remux clips whose only oddity is their container, so that their packets can be copied.
 
     Also looks at the pictures that transitions lead into.
@@ -64,7 +65,7 @@ async def unwrap_all(probes: Sequence[Probe], wishes: Wishes, limits: Limits, wo
     return await look_at_heads(plain, wishes)
 
 
-async def _unwrap(index: int, found: Probe, wishes: Wishes, limits: Limits, work: Path) -> Probe:
+async def _unwrap(index: int, found: Probe, wishes: Wishes, limits: Limits, work: Folder) -> Probe:
     if not is_unwrapped(found, wishes):
         return found
     plain = work / f"clip-{index}-plain.mp4"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from .prepared import Prepared
 from .progress import Reporter
 from .result import Fallback, Film, Progress
 from .verify import Checked, verify_tables
+from .work_folder import Folder, WorkFolder
 
 
 async def stitch(
@@ -71,9 +71,9 @@ async def stitch(
     # Of its own name: two films may be on their way to the same place.
     partial = output.with_name(f".{output.name}.{secrets.token_hex(4)}.part")
     try:
-        with tempfile.TemporaryDirectory(prefix="stitch-", dir=work_dir) as work:
+        with WorkFolder("stitch-", work_dir) as work:
             async with asyncio.timeout(limits.timeout_s):
-                studio = _Studio(wishes, limits, Path(work), reporter, prepared)
+                studio = _Studio(wishes, limits, work, reporter, prepared)
                 film = await studio.produce(inputs, partial)
                 partial.replace(output)
                 film = replace(film, path=output, poster=await studio.poster(output, film))
@@ -92,7 +92,7 @@ class _Studio:
     """One film's making: what stays the same through its stages."""
 
     def __init__(
-        self, wishes: Wishes, limits: Limits, work: Path, reporter: Reporter, prepared: Prepared | None
+        self, wishes: Wishes, limits: Limits, work: Folder, reporter: Reporter, prepared: Prepared | None
     ) -> None:
         self._wishes, self._limits, self._work, self._reporter = wishes, limits, work, reporter
         self._prepared = prepared

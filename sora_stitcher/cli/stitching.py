@@ -20,6 +20,7 @@ from shared.fetch import ConnectFailed, Fetcher, FetchError, FetchLimits
 from shared.film import EngineError, Film, InvalidWishes, Limits, Plan, Transition, Wishes, plan, stitch
 from shared.film.prepare import probe_all, unwrap_all
 from shared.film.rates import STANDARD_RATES
+from shared.film.work_folder import WorkFolder
 from sora_stitcher.cli import interrupts
 from sora_stitcher.cli.errors import CommandError, ExitCode, usage
 from sora_stitcher.cli.output import OK_MARK, WARNING_MARK, clock, console, explain, print_json, size
@@ -162,9 +163,9 @@ def blaming(error: EngineError, inputs: Sequence[str]) -> str:
 async def _planned(order: Order, *, as_json: bool) -> None:
     with _progress(as_json=as_json) as tell:
         async with _local(order.inputs, tell) as clips:
-            with tempfile.TemporaryDirectory(prefix="stitch-") as work:
+            with WorkFolder("stitch-", None) as work:
                 probes = await probe_all(clips, LIMITS)
-                probes = await unwrap_all(probes, order.wishes, LIMITS, Path(work))
+                probes = await unwrap_all(probes, order.wishes, LIMITS, work)
             decided = plan(probes, order.wishes, max_duration_s=LIMITS.film_duration_s)
     if as_json:
         print_json(_plan_json(decided))

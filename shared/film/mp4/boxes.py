@@ -88,6 +88,13 @@ class Box(NamedTuple):
         """Yield the boxes inside this one, starting ``offset`` bytes into the payload."""
         return iter_boxes(self.data, self.start + offset, self.end)
 
+    def by_kind(self) -> Index:
+        """Return the boxes inside this one by kind; of several of a kind, the first."""
+        found: dict[bytes, Box] = {}
+        for box in self.children():
+            found.setdefault(box.kind, box)
+        return Index(self, found)
+
     def child(self, kind: bytes, *, offset: int = 0) -> Box | None:
         """Return the first child of ``kind``, or ``None``."""
         for box in self.children(offset):
@@ -95,19 +102,27 @@ class Box(NamedTuple):
                 return box
         return None
 
-    def require(self, *path: bytes) -> Box:
-        """Return the descendant along ``path``.
+
+class Index(NamedTuple):
+    """The boxes inside ``parent``, by kind."""
+
+    parent: Box
+    boxes: dict[bytes, Box]
+
+    def get(self, kind: bytes) -> Box | None:
+        """Return the box of this kind, if there is one."""
+        return self.boxes.get(kind)
+
+    def require(self, kind: bytes) -> Box:
+        """Return the box of this kind.
 
         Raises:
             Mp4Error: There is none.
         """
-        box = self
-        for kind in path:
-            found = box.child(kind)
-            if found is None:
-                raise Mp4Error(f"box {box.name} has no {kind.decode('latin-1')}")
-            box = found
-        return box
+        found = self.boxes.get(kind)
+        if found is None:
+            raise Mp4Error(f"box {self.parent.name} has no {kind.decode('latin-1')}")
+        return found
 
 
 def iter_boxes(data: bytes, start: int, end: int) -> Iterator[Box]:

@@ -9,6 +9,7 @@ import os
 import struct
 import sys
 from collections.abc import Callable
+from functools import cache
 
 #: Stretches that begin equally far from a multiple of this in both files are shared or copied by the kernel. Btrfs
 #: and XFS share blocks of a size that divides it. Elsewhere Linux copies pages, and large ones (up to this) only if
@@ -37,7 +38,7 @@ class Copier:
 
     def __init__(self, output: int, most_bytes: int) -> None:
         self._output, self._most_bytes = output, most_bytes
-        self._buffer = memoryview(bytearray(_BUFFER_BYTES))
+        self._buffer = memoryview(b"")
         self._may_share = self._kernel_copies = IS_LINUX
 
     def copy(self, source: int, offset: int, count: int, checkpoint: Callable[[int], None]) -> None:
@@ -101,6 +102,8 @@ class Copier:
         self, source: int, offset: int, count: int, before: int, checkpoint: Callable[[int], None]
     ) -> None:
         done = 0
+        if len(self._buffer) < min(count, _BUFFER_BYTES):
+            self._buffer = memoryview(bytearray(min(count, _BUFFER_BYTES)))
         while done < count:
             moved = os.preadv(source, [self._buffer[: count - done]], offset + done)
             if moved <= 0:
@@ -119,11 +122,15 @@ def claim(output: int, count: int) -> None:
     Raises:
         OSError: There is not that much room.
     """
-    library = ctypes.CDLL(None, use_errno=True)
-    result = library.fallocate(ctypes.c_int(output), ctypes.c_int(0), ctypes.c_int64(0), ctypes.c_int64(count))
+    result = _c_library().fallocate(ctypes.c_int(output), ctypes.c_int(0), ctypes.c_int64(0), ctypes.c_int64(count))
     number = ctypes.get_errno()
     if result and number not in _NOT_HERE:
         raise OSError(number, os.strerror(number))
+
+
+@cache
+def _c_library() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
 
 
 def position(output: int) -> int:

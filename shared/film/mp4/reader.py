@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from .boxes import (
     Box,
+    Index,
     IntArray,
     Mp4Error,
     Mp4Fragmented,
@@ -159,8 +160,8 @@ def read_movie(path: Path, *, max_moov_bytes: int = 64 << 20, max_samples: int =
     with path.open("rb") as file:
         file_bytes = file.seek(0, 2)
         moov, brand = _find_moov(file, file_bytes, max_moov_bytes)
-    movie_timescale = _timescale(moov.require(b"mvhd"))
-    traks = [box for box in moov.children() if box.kind == b"trak"]
+    movie_timescale = _timescale(moov.by_kind().require(b"mvhd"))
+    traks = [box.by_kind() for box in moov.children() if box.kind == b"trak"]
     tracks = tuple(_read_track(trak, movie_timescale, file_bytes, max_samples) for trak in traks)
     return Movie(path, file_bytes, brand, tracks)
 
@@ -200,21 +201,19 @@ def _timescale(header: Box) -> int:
     return timescale
 
 
-def _read_track(trak: Box, movie_timescale: int, file_bytes: int, max_samples: int) -> Track:
-    media = trak.require(b"mdia")
+def _read_track(trak: Index, movie_timescale: int, file_bytes: int, max_samples: int) -> Track:
+    media = trak.require(b"mdia").by_kind()
     kind = _HANDLERS.get(media.require(b"hdlr").read(8, 4), "other")
     header = trak.require(b"tkhd")
     *turned, width, height = _MATRIX.unpack(header.read(52 if header.u8(0) else 40, _MATRIX.size))
     matrix = tuple(turned)
-    tables = {box.kind: box for box in media.require(b"minf", b"stbl").children()}
+    tables = media.require(b"minf").by_kind().require(b"stbl").by_kind()
     if kind == "other":
         none = np.zeros(0, np.int64)
         return Track(kind, _timescale(media.require(b"mdhd")), movie_timescale, (), none, none, none, none,
                      np.zeros(0, np.bool_), (), matrix, width, height)  # fmt: skip
-    missing = {b"stsd", b"stsz", b"stts", b"stsc"} - tables.keys()
-    if missing:
-        raise Mp4Error(f"a track has no {min(missing).decode()}")
-    sizes = _read_sizes(tables[b"stsz"], max_samples)
+    entries, reordered = tables.require(b"stsd"), tables.get(b"ctts")
+    sizes = _read_sizes(tables.require(b"stsz"), max_samples)
     offsets = _read_offsets(tables, sizes)
     if len(sizes) and (offsets.min() < 0 or sizes.min() < 0):
         raise Mp4Error("a sample lies before the file's first byte")
@@ -224,11 +223,11 @@ def _read_track(trak: Box, movie_timescale: int, file_bytes: int, max_samples: i
         kind=kind,
         timescale=_timescale(media.require(b"mdhd")),
         movie_timescale=movie_timescale,
-        entries=tuple(_whole(box) for box in tables[b"stsd"].children(8)),
+        entries=tuple(_whole(box) for box in entries.children(8)),
         offsets=offsets,
         sizes=sizes,
-        durations=_read_runs(tables[b"stts"], len(sizes), ">u4"),
-        composition=_read_runs(tables[b"ctts"], len(sizes), ">i4") if b"ctts" in tables else np.zeros_like(sizes),
+        durations=_read_runs(tables.require(b"stts"), len(sizes), ">u4"),
+        composition=np.zeros_like(sizes) if reordered is None else _read_runs(reordered, len(sizes), ">i4"),
         sync=_read_sync(tables.get(b"stss"), len(sizes)),
         edits=_read_edits(trak),
         matrix=matrix,
@@ -277,7 +276,7 @@ def _read_sync(box: Box | None, total: int) -> npt.NDArray[np.bool_]:
     return sync
 
 
-def _read_offsets(tables: dict[bytes, Box], sizes: IntArray) -> IntArray:
+def _read_offsets(tables: Index, sizes: IntArray) -> IntArray:
     wide = tables.get(b"co64")
     table = wide or tables.get(b"stco")
     if table is None:
@@ -286,22 +285,23 @@ def _read_offsets(tables: dict[bytes, Box], sizes: IntArray) -> IntArray:
     total = len(sizes)
     if not total:
         return np.zeros(0, np.int64)
-    rows = tables[b"stsc"].table(8, tables[b"stsc"].u32(4), 3)
+    chunk_runs = tables.require(b"stsc")
+    rows = chunk_runs.table(8, chunk_runs.u32(4), 3)
     first = rows[:, 0]
     if not len(chunks) or not len(rows) or first[0] != 1 or (first[1:] <= first[:-1]).any() or first[-1] > len(chunks):
         raise Mp4Error("the chunk table contradicts itself")
     if (rows[:, 2] != 1).any():
         raise Mp4Error("samples of different descriptions are mixed in one track")
-    per_chunk = np.repeat(rows[:, 1], np.diff(first, append=len(chunks) + 1))
-    chunk_of = _expand(per_chunk, np.arange(len(chunks), dtype=np.int64), total)
-    ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
+    per_chunk = np.repeat(rows[:, 1], np.append(first[1:], len(chunks) + 1) - first)
     first_in_chunk = np.minimum(np.cumsum(per_chunk) - per_chunk, total)
-    offsets: IntArray = chunks[chunk_of] + ends[:total] - ends[first_in_chunk[chunk_of]]
+    starts = np.zeros(total + 1, np.int64)
+    np.cumsum(sizes, out=starts[1:])
+    offsets: IntArray = starts[:total] + _expand(per_chunk, chunks - starts[first_in_chunk], total)
     return offsets
 
 
-def _read_edits(trak: Box) -> tuple[Edit, ...]:
-    container = trak.child(b"edts")
+def _read_edits(trak: Index) -> tuple[Edit, ...]:
+    container = trak.get(b"edts")
     box = container.child(b"elst") if container else None
     if box is None:
         return ()

@@ -95,15 +95,20 @@ def write_movie(
     wide = most > _WIDE_FROM_BYTES
     header_bytes = 16 if wide else 8
     fixed = [_fixed_tables(track, layout.chunk_rows(number)) for number, track in enumerate(tracks)]
-    base = len(_FTYP) + len(_moov(tracks, fixed, layout, movie_timescale, 0, wide=wide)) + header_bytes
+    placed_bytes = sum(_placed_bytes(layout, number, wide=wide) for number in range(len(tracks)))
+    base = len(_FTYP) + len(_moov(tracks, fixed, movie_timescale)) + placed_bytes + header_bytes
     with path.open("wb", buffering=0) as output:
         output.seek(base)
         copy_payload(output.fileno(), sources, layout, base + most, checkpoint)
-        moov = _moov(tracks, fixed, layout, movie_timescale, base, wide=wide)
+        at = layout.starts()[layout.chunk_first] + base
+        placed = [_placed_tables(layout, number, at, wide=wide) for number in range(len(tracks))]
+        moov = _moov(tracks, [a + b for a, b in zip(fixed, placed, strict=True)], movie_timescale)
         size = layout.payload_bytes + header_bytes
         mdat = struct.pack(">I4sQ", 1, b"mdat", size) if wide else struct.pack(">I4s", size, b"mdat")
+        header = _FTYP + moov + mdat
+        assert len(header) == base, "the header would reach into the samples, or end before them"
         output.seek(0)
-        write_all(output.fileno(), _FTYP + moov + mdat)
+        write_all(output.fileno(), header)
         output.truncate(base + layout.payload_bytes)
     return base + layout.payload_bytes
 
@@ -112,14 +117,8 @@ def _table(kind: bytes, rows: IntArray, dtype: str = ">u4", version: int = 0) ->
     return make_full_box(kind, version, 0, struct.pack(">I", len(rows)), rows.astype(dtype).tobytes())
 
 
-def _moov(
-    tracks: Sequence[OutputTrack], fixed: Sequence[bytes], layout: Layout, timescale: int, base: int, *, wide: bool
-) -> bytes:
-    at = layout.starts()[layout.chunk_first] + base
-    traks = [
-        _trak(number, track, fixed[number] + _placed_tables(layout, number, at, wide=wide))
-        for number, track in enumerate(tracks)
-    ]
+def _moov(tracks: Sequence[OutputTrack], tables: Sequence[bytes], timescale: int) -> bytes:
+    traks = [_trak(number, track, tables[number]) for number, track in enumerate(tracks)]
     duration = max(track.duration for track in tracks)
     version, dates = _dated(duration)
     mvhd = make_full_box(
@@ -174,7 +173,13 @@ def _fixed_tables(track: OutputTrack, rows: IntArray) -> bytes:
 
 
 def _placed_tables(layout: Layout, track: int, chunks_at: IntArray, *, wide: bool) -> bytes:
-    """The sample tables that say where the samples lie and how large they are; their lengths never change."""
+    """The sample tables that say where the samples lie and how large they are."""
     sizes, chunks = layout.sizes_of(track), chunks_at[layout.chunks_of(track)]
     stsz = make_full_box(b"stsz", 0, 0, struct.pack(">II", 0, len(sizes)), sizes.astype(">u4").tobytes())
     return stsz + (_table(b"co64", chunks, ">u8") if wide else _table(b"stco", chunks))
+
+
+def _placed_bytes(layout: Layout, track: int, *, wide: bool) -> int:
+    """How long :func:`_placed_tables` will be: that depends on neither sizes nor places."""
+    samples, chunks = int((layout.track_of == track).sum()), int(layout.chunks_of(track).sum())
+    return 20 + 4 * samples + 16 + (8 if wide else 4) * chunks

@@ -1,0 +1,49 @@
+"""Temporary files of one film."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+
+class Folder(Protocol):
+    """Where files may be put: a :class:`pathlib.Path`, or a :class:`WorkFolder`."""
+
+    def __truediv__(self, name: str, /) -> Path:
+        """Return the path of the file that is called ``name``."""
+
+
+class WorkFolder:
+    """A folder that is made when its first file is named, and removed with everything in it at the end.
+
+    Most films are copied whole and never need one.
+
+    Args:
+        prefix: What its name begins with.
+        parent: Where it is made; the system's default when omitted.
+    """
+
+    def __init__(self, prefix: str, parent: Path | None) -> None:
+        self._prefix, self._parent = prefix, parent
+        self._made: tempfile.TemporaryDirectory[str] | None = None
+
+    def __truediv__(self, name: str, /) -> Path:
+        """Return the path of a file in it.
+
+        Raises:
+            OSError: The folder cannot be made.
+        """
+        if self._made is None:
+            self._made = tempfile.TemporaryDirectory(prefix=self._prefix, dir=self._parent)
+        return Path(self._made.name, name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._made is not None:
+            self._made.cleanup()
