@@ -3,10 +3,10 @@
     python -m benchmarks.stitch [--clips 2 5 20] [--seconds 10] [--gop 250] [--rounds 5] [--write docs/stitching.md]
 
 Cheap ways are run ``--rounds`` times in turn (A B C A B C ...), so that a noisy neighbour disturbs all alike; the
-median counts. Cuts are timed three times as often, each right after a run that is not timed. Crossfades of many clips
-are timed once; ways that re-encode everything are run once, for films of at most ``--encode-up-to`` clips. All others
-have been run once before they are timed, as in a worker. Processor time and
-memory are those of the process and everything it started, warm cells included.
+median counts, and of x the median of each round's own. Cuts are timed six times as often, each right after a run whose
+time does not count. Crossfades of many clips are timed once; ways that re-encode everything are run once, for films of
+at most ``--encode-up-to`` clips. All others have been run once before they are timed, as in a worker. Processor time
+and memory are those of the process and everything it started, warm cells included.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,14 +74,19 @@ class Row:
         self._look_at(output, ideal_of, overlap)
 
     def time(self, output: Path, *, warm: bool = False) -> None:
-        """Run it once and measure its time only, undisturbed; ``warm``, right after a run that is not measured."""
-        if warm:
-            self.way(output)
-            output.unlink()
+        """Run it once and measure its time only, undisturbed; ``warm``, right after a run whose time does not count.
+
+        Processor time is that of both, halved: between them nothing is looked at, or caches would be cold again.
+        """
+        runs, wall_s = 2 if warm else 1, 0.0
         with timed() as usage:
-            self.film = self.way(output)
-        self.usages.append(usage)
+            for _ in range(runs):
+                output.unlink(missing_ok=True)
+                began = time.perf_counter()
+                self.film = self.way(output)
+                wall_s = time.perf_counter() - began
         output.unlink()
+        self.usages.append(Usage(wall_s, usage.cpu_s / runs))
 
     def _look_at(self, output: Path, ideal_of: Sequence[Path], overlap: int) -> None:
         self.size_mb = output.stat().st_size / 1e6
@@ -90,6 +96,13 @@ class Row:
 
     def wall_s(self) -> float:
         return statistics.median(usage.wall_s for usage in self.usages)
+
+    def times_longer(self, base: Row) -> float:
+        """How many times as long as ``base`` it takes, round by round if they took turns."""
+        if len(self.usages) != len(base.usages):
+            return self.wall_s() / base.wall_s()
+        rounds = zip(self.usages, base.usages, strict=True)
+        return statistics.median(mine.wall_s / its.wall_s for mine, its in rounds)
 
     def cpu_s(self) -> float:
         return statistics.mean(usage.cpu_s for usage in self.usages)
@@ -103,7 +116,7 @@ class Row:
         return [
             self.name,
             f"{self.wall_s():.3f}",
-            f"{self.wall_s() / base.wall_s():.2f}",
+            f"{self.times_longer(base):.2f}",
             f"{self.cpu_s():.2f}",
             f"{self.cpu_s() / max(0.005, base.cpu_s()):.2f}",
             f"{self.peak():.0f}",
@@ -114,7 +127,7 @@ class Row:
 
 
 #: Cuts take milliseconds, so they can be repeated more often.
-_CUT_ROUNDS = 3
+_CUT_ROUNDS = 6
 HEAD = ["way", "wall s", "x", "CPU s", "x", "peak MiB", "MB", "encoded", "exact; blend / other PSNR; blend SSIM"]
 
 

@@ -22,6 +22,7 @@ from av.error import FFmpegError
 from .entries import parse_aac_entry
 from .errors import Damaged
 from .mp4 import Track
+from .mp4.copying import readable
 
 FRAME_SAMPLES = 1024
 #: A packet has at most 6144 bits for each channel (ISO/IEC 14496-3, 4.5.3.1).
@@ -64,12 +65,12 @@ class AacSource:
         """Return what decoding the samples ``[first, last)`` of each span, in the clip's own time, takes."""
         config = parse_aac_entry(self.track.entries[0])
         packets: dict[int, bytes] = {}
-        with self.path.open("rb") as file:
+        with readable(self.path) as file:
             for first, last in spans:
                 begin, stop = packets_for(first + self.zero, last + self.zero, self.begin, self.end)
                 for index in range(min(begin, self.packets), min(stop, self.packets)):
                     size, offset = int(self.track.sizes[index]), int(self.track.offsets[index])
-                    packets[index] = os.pread(file.fileno(), size, offset)
+                    packets[index] = os.pread(file, size, offset)
         return AacExcerpt(self.path.name, config.raw, self.track.timescale, config.channels, self.zero, self.begin,
                           self.end, packets)  # fmt: skip
 

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from .cell import Begun
 from .encoding import blame, encode_segment
 from .errors import EngineError
 from .grafts import EncodedGraft, encode_graft, lay_graft
@@ -22,7 +23,7 @@ from .process import run_ffmpeg
 from .progress import Reporter, Shares
 from .rates import samples_at
 from .sounds import sound_command
-from .splice import encode_around_joints
+from .splice import begin_encoding, encode_around_joints
 from .threads import StopFlag, all_of, beside, cores, encoder_slots, in_thread
 from .verify import Checked, verify_film, verify_joints
 from .work_folder import Folder
@@ -124,29 +125,41 @@ class Maker:
         self.reporter.enter("join", 95.0, "joining")
         loop, told_s = asyncio.get_running_loop(), time.monotonic()
         drafted: asyncio.Future[Draft] = loop.create_future()
+        encoding: list[Begun] = []
 
         def work(flag: StopFlag) -> Checked:
+            copying = False
+
             def checkpoint(share: float) -> None:
-                nonlocal told_s
+                nonlocal told_s, copying
                 flag.check()
+                if not copying:  # from now on the interpreter is free for the event loop
+                    copying = True
+                    loop.call_soon_threadsafe(_tell, drafted, draft)
                 if (now_s := time.monotonic()) >= told_s + _TOLD_EVERY_S:
                     told_s = now_s
                     loop.call_soon_threadsafe(self.reporter.share, share)
 
             draft = add_sound(draft_pictures(self.plan, pieces.pictures, pieces.tables), pieces.sounds)
-            loop.call_soon_threadsafe(_tell, drafted, draft)
+            if draft.splicing is not None:
+                encoding.extend(begin_encoding(draft.splicing, self.limits))
             write(draft, output, checkpoint=checkpoint)
             loop.call_soon_threadsafe(self.reporter.enter, "verify", 98.0, "checking the film")
             return verify_film(output, draft)
 
         async def encode_sound() -> None:
             if (splicing := (await drafted).splicing) is not None:
-                await encode_around_joints(splicing, self.limits)
+                await encode_around_joints(splicing, self.limits, encoding)
 
         async def decode_pictures() -> None:
             await verify_joints(await drafted, self.probes, self.limits)
 
-        return await beside(in_thread(work), encode_sound(), decode_pictures())
+        try:
+            return await beside(in_thread(work), encode_sound(), decode_pictures())
+        except BaseException:
+            for each in encoding:
+                each.stop()
+            raise
 
     def _picture(self, number: int, segment: Segment, steps: list[_Step], made: _Made) -> PictureSource:
         if segment.action is Action.COPY:

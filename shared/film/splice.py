@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .aac import FRAME_SAMPLES, MOST_PACKET_BYTES, AacExcerpt, AacSource, Pcm, encode, samples_encoded
-from .cell import ask
+from .cell import Begun, begin
 from .errors import ClipError, VerifyFailed
 from .fades import CUT_FADE_S, Placement, envelope
 from .limits import Limits
@@ -263,18 +263,29 @@ def plan_splicing(
     return Splicing(tuple(runs), tuple(errors), tuple(errands), Arrivals(channels))
 
 
-async def encode_around_joints(splicing: Splicing, limits: Limits) -> None:
+def begin_encoding(splicing: Splicing, limits: Limits) -> list[Begun]:
+    """Begin with the first errands, as many as cores; may be called from any thread."""
+    return [begin("encode_sound", errand.arguments, limits) for errand in splicing.errands[: cores()]]
+
+
+async def encode_around_joints(splicing: Splicing, limits: Limits, begun: Sequence[Begun] = ()) -> None:
     """Have everything encoded that is, and deliver it. The beginning of the film comes first.
+
+    Args:
+        splicing: What.
+        limits: Resources of the cells.
+        begun: The first errands that are under way already (see :func:`begin_encoding`).
 
     Raises:
         Damaged: A packet near a joint does not decode.
         VerifyFailed: A cell did not do as it was told.
     """
-    left = iter(splicing.errands)
+    left = iter(itertools.zip_longest(splicing.errands, begun))
 
     async def work() -> None:
-        for errand in left:
-            answer = await ask("encode_sound", errand.arguments, limits)
+        for errand, early in left:
+            under_way = early or begin("encode_sound", errand.arguments, limits)
+            answer = await under_way.answer(limits.step_timeout_s)
             counts, largest = [count for _, count in errand.wanted], max(map(len, answer.blobs), default=0)
             if answer.result != counts or len(answer.blobs) != sum(counts) or largest > splicing.arrivals.most_bytes:
                 raise VerifyFailed("the encoder did not make the sound packets that were asked for")

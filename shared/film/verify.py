@@ -19,6 +19,7 @@ from .join import Draft
 from .limits import Limits
 from .model import Probe
 from .mp4 import Movie, Mp4Error, Track, read_movie
+from .mp4.copying import readable
 from .plan_model import Action, Plan, Segment
 
 #: A group of pictures of our own making up to this long is decoded whole before a joint.
@@ -126,9 +127,9 @@ def verify_film(path: Path, draft: Draft) -> Checked:
     ends = np.cumsum([segment.frames for segment in draft.plan.segments])
     borders = sorted({0, *ends.tolist(), *(ends - 1).tolist()} - {int(ends[-1])})
     head = np.minimum(video.sizes[borders], _COMPARED_BYTES)
-    with path.open("rb") as film:
-        written = [os.pread(film.fileno(), n, at) for n, at in zip(head.tolist(), video.offsets[borders].tolist(),
-                                                                   strict=True)]  # fmt: skip
+    with readable(path) as film:
+        places = zip(head.tolist(), video.offsets[borders].tolist(), strict=True)
+        written = [os.pread(film, count, at) for count, at in places]
     if written != read_samples(draft, borders, _COMPARED_BYTES):
         raise VerifyFailed("the film's bytes at its joints are not those of its pieces")
     return checked
@@ -193,7 +194,7 @@ def read_samples(draft: Draft, numbers: Sequence[int], most_bytes: int = 1 << 30
             size, source = min(most_bytes, int(video.sizes[number])), draft.sources[index]
             assert isinstance(source, Path)  # pictures lie in files; only sound is still being made
             if index not in files:
-                files[index] = stack.enter_context(source.open("rb")).fileno()
+                files[index] = stack.enter_context(readable(source))
             found.append(os.pread(files[index], size, offset))
     return found
 

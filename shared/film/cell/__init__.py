@@ -6,6 +6,6 @@ allows that to be taken away, and is bounded in memory and processor time. Whoev
 moment, and it does not outlive its parent.
 """
 
-from .pool import Answer, CellDied, ask, close_idle, warm_up
+from .pool import Answer, Begun, CellDied, ask, begin, close_idle, warm_up
 
-__all__ = ["Answer", "CellDied", "ask", "close_idle", "warm_up"]
+__all__ = ["Answer", "Begun", "CellDied", "ask", "begin", "close_idle", "warm_up"]

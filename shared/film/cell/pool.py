@@ -195,6 +195,54 @@ class _Job:
                 self._cell.kill()
 
 
+class Begun:
+    """A task that is being done in a cell; see :func:`begin`."""
+
+    def __init__(self, job: _Job) -> None:
+        self._job, self._future = job, _threads.submit(job.run)
+
+    async def answer(self, timeout_s: float) -> Answer:
+        """Wait for its answer.
+
+        Raises:
+            EngineError: It failed, took longer than this from now on, or the cell died of it.
+            asyncio.CancelledError: The caller was cancelled; the cell is gone by then.
+        """
+        future = asyncio.wrap_future(self._future)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await asyncio.shield(future)
+        except (asyncio.CancelledError, TimeoutError) as error:
+            self.stop()
+            # Whatever it still ends with is of no interest.
+            with contextlib.suppress(EngineError):
+                await future
+            if isinstance(error, TimeoutError):
+                raise TimedOut(f"decoding took longer than {timeout_s:.0f} s") from error
+            raise
+
+    def stop(self) -> None:
+        """Kill the cell it is in; for a task that nobody waits for."""
+        self._job.stop()
+
+
+def begin(
+    task: str,
+    arguments: dict[str, Any],
+    limits: Limits,
+    on_share: Callable[[float], None] = lambda _share: None,
+) -> Begun:
+    """Have a task of :mod:`.tasks` done in a cell, without waiting; may be called from any thread.
+
+    Args:
+        task: Its name.
+        arguments: Its arguments; they are pickled.
+        limits: Memory and processor time.
+        on_share: Called in another thread with the share that is done, 0 to 1.
+    """
+    return Begun(_Job(task, arguments | {"memory_bytes": limits.memory_bytes, "cpu_s": limits.cpu_s}, on_share))
+
+
 async def ask(
     task: str,
     arguments: dict[str, Any],
@@ -217,25 +265,12 @@ async def ask(
         asyncio.CancelledError: The caller was cancelled; the cell is gone by then.
     """
     loop = asyncio.get_running_loop()
-    bounds = {"memory_bytes": limits.memory_bytes, "cpu_s": limits.cpu_s}
+    begun = begin(task, arguments, limits, lambda share: _tell(loop, on_share, share))
+    return await begun.answer(limits.step_timeout_s if timeout_s is None else timeout_s)
 
-    def report(share: float) -> None:
-        loop.call_soon_threadsafe(on_share, share)
 
-    job = _Job(task, arguments | bounds, report)
-    future = loop.run_in_executor(_threads, job.run)
-    seconds = limits.step_timeout_s if timeout_s is None else timeout_s
-    try:
-        async with asyncio.timeout(seconds):
-            return await asyncio.shield(future)
-    except (asyncio.CancelledError, TimeoutError) as error:
-        job.stop()
-        # Whatever it still ends with is of no interest.
-        with contextlib.suppress(EngineError):
-            await future
-        if isinstance(error, TimeoutError):
-            raise TimedOut(f"decoding took longer than {seconds:.0f} s") from error
-        raise
+def _tell(loop: asyncio.AbstractEventLoop, on_share: Callable[[float], None], share: float) -> None:
+    loop.call_soon_threadsafe(on_share, share)
 
 
 def warm_up(count: int = 1) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from .copying import ALIGNMENT_BYTES, Copier, position, write_all
+from .copying import ALIGNMENT_BYTES, Copier, position, readable, write_all
 from .layout import Extent, Layout
 
 #: Samples that are late get room of at most this size; for more, the film waits.
@@ -134,7 +134,7 @@ class _Payload:
         if index not in self._files:
             source = self._sources[index]
             assert isinstance(source, Path)
-            self._files[index] = self._opened.enter_context(source.open("rb", buffering=0)).fileno()
+            self._files[index] = self._opened.enter_context(readable(source))
         return self._files[index]
 
     def _told(self, more: int) -> None:

@@ -215,7 +215,7 @@ def _read_track(trak: Index, movie_timescale: int, file_bytes: int, max_samples:
     entries, reordered = tables.require(b"stsd"), tables.get(b"ctts")
     sizes = _read_sizes(tables.require(b"stsz"), max_samples)
     offsets = _read_offsets(tables, sizes)
-    if len(sizes) and (offsets.min() < 0 or sizes.min() < 0):
+    if len(sizes) and offsets.min() < 0:
         raise Mp4Error("a sample lies before the file's first byte")
     if len(sizes) and int((offsets + sizes).max()) > file_bytes:
         raise Mp4Truncated("some samples lie beyond the end of the file")
@@ -250,11 +250,11 @@ def _read_sizes(box: Box, max_samples: int) -> IntArray:
 
 
 def _expand(counts: IntArray, values: IntArray, total: int) -> IntArray:
-    """Repeat each value ``counts`` times, exactly ``total`` in all, whatever the counts claim."""
-    if len(counts) and counts.min() >= 0 and int(counts.sum()) == total:
+    """Repeat each value ``counts`` times, none of them negative, exactly ``total`` in all, whatever they claim."""
+    if int(counts.sum()) == total:
         return np.repeat(values, counts)
     ends = np.minimum(np.cumsum(counts), total)
-    if total and (not len(ends) or ends[-1] < total or counts.min() < 0):
+    if total and (not len(ends) or ends[-1] < total):
         raise Mp4Error("a table describes fewer samples than there are")
     return np.repeat(values, np.diff(ends, prepend=0)) if total else np.zeros(0, np.int64)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from shared.film import EngineError, Limits, TimedOut
-from shared.film.cell import ask, close_idle, warm_up
+from shared.film.cell import ask, begin, close_idle, warm_up
 from shared.film.errors import VerifyFailed
 from shared.film.fades import Placement
 from tests.support.waiting import eventually
@@ -75,6 +75,24 @@ async def test_cancelling_kills_the_cell_at_work() -> None:
         await task
 
     assert _cells_of(os.getpid()) == []
+
+
+async def test_a_task_that_nobody_waits_for_can_be_stopped() -> None:
+    close_idle()
+    begun = await asyncio.to_thread(begin, "encode_sound", ENDLESS, Limits())
+
+    async def at_work() -> bool:
+        return bool(_cells_of(os.getpid()))
+
+    async def gone() -> bool:
+        return not await at_work()
+
+    await eventually(at_work, "a cell is at work")
+    begun.stop()
+
+    await eventually(gone, "the cell is gone")
+    with pytest.raises(EngineError):
+        await begun.answer(60)
 
 
 async def test_time_and_memory_of_a_cell_are_bounded() -> None:
