@@ -4,9 +4,9 @@
 
 Cheap ways are run ``--rounds`` times in turn (A B C A B C ...), so that a noisy neighbour disturbs all alike; the
 median counts, and of x the median of each round's own. Cuts are timed six times as often, each right after a run whose
-time does not count. Crossfades of many clips are timed once; ways that re-encode everything are run once, for films of
-at most ``--encode-up-to`` clips. All others have been run once before they are timed, as in a worker. Processor time
-and memory are those of the process and everything it started, warm cells included.
+wall time does not count. Crossfades of many clips are timed once; ways that re-encode everything are run once, for
+films of at most ``--encode-up-to`` clips. All others have been run once before they are timed, as in a worker.
+Processor time and memory are those of the process and everything it started, warm cells included.
 """
 
 from __future__ import annotations
@@ -76,7 +76,8 @@ class Row:
     def time(self, output: Path, *, warm: bool = False) -> None:
         """Run it once and measure its time only, undisturbed; ``warm``, right after a run whose time does not count.
 
-        Processor time is that of both, halved: between them nothing is looked at, or caches would be cold again.
+        Processor time is that of both, and of removing the first film, halved: between them nothing is looked at, or
+        caches would be cold again.
         """
         runs, wall_s = 2 if warm else 1, 0.0
         with timed() as usage:

@@ -144,6 +144,7 @@ class Maker:
             if draft.splicing is not None:
                 encoding.extend(begin_encoding(draft.splicing, self.limits))
             write(draft, output, checkpoint=checkpoint)
+            loop.call_soon_threadsafe(_tell, drafted, draft)
             loop.call_soon_threadsafe(self.reporter.enter, "verify", 98.0, "checking the film")
             return verify_film(output, draft)
 
@@ -157,8 +158,7 @@ class Maker:
         try:
             return await beside(in_thread(work), encode_sound(), decode_pictures())
         except BaseException:
-            for each in encoding:
-                each.stop()
+            await asyncio.gather(*(each.stop() for each in encoding))
             raise
 
     def _picture(self, number: int, segment: Segment, steps: list[_Step], made: _Made) -> PictureSource:

@@ -159,6 +159,8 @@ class _Job:
 
     def run(self) -> Answer:
         """Have it done. Blocking."""
+        if self._stopped:
+            raise CellDied("stopped before it began")
         try:
             cell = _pool.take()
         except (OSError, wire.WireClosed) as error:
@@ -166,12 +168,14 @@ class _Job:
         with self._lock:
             self._cell = cell
             stopped = self._stopped
+        unhurt = False
         try:
             if stopped:
                 raise wire.WireClosed("stopped before it began")
             answer = cell.call(self._task, self._arguments, self._on_share)
+            unhurt = True
         except EngineError:
-            _pool.give_back(cell)
+            unhurt = True
             raise
         except (wire.WireClosed, OSError, ValueError, TypeError, KeyError) as error:
             code = cell.close()
@@ -182,9 +186,10 @@ class _Job:
             cell.close()
             raise
         finally:
-            with self._lock:
+            with self._lock:  # whoever stops this task must not kill a cell that is another's by then
                 self._cell = None
-        _pool.give_back(cell)
+            if unhurt:
+                _pool.give_back(cell)
         return answer
 
     def stop(self) -> None:
@@ -213,7 +218,7 @@ class Begun:
             async with asyncio.timeout(timeout_s):
                 return await asyncio.shield(future)
         except (asyncio.CancelledError, TimeoutError) as error:
-            self.stop()
+            self._job.stop()
             # Whatever it still ends with is of no interest.
             with contextlib.suppress(EngineError):
                 await future
@@ -221,9 +226,11 @@ class Begun:
                 raise TimedOut(f"decoding took longer than {timeout_s:.0f} s") from error
             raise
 
-    def stop(self) -> None:
-        """Kill the cell it is in; for a task that nobody waits for."""
+    async def stop(self) -> None:
+        """Kill the cell it is in, for a task that nobody waits for; the cell is gone then."""
         self._job.stop()
+        with contextlib.suppress(EngineError):
+            await asyncio.shield(asyncio.wrap_future(self._future))
 
 
 def begin(

@@ -13,6 +13,8 @@ IntArray = npt.NDArray[np.int64]
 
 #: A real film has a handful; a file of a million empty boxes must not keep a worker busy.
 MAX_TOP_LEVEL_BOXES = 4096
+#: A sample table, the richest of boxes, has some fifteen; a header of millions must not fill a worker's memory.
+_MAX_KINDS = 64
 _HEAD, _WIDE_SIZE = struct.Struct(">I4s"), struct.Struct(">Q")
 
 
@@ -89,10 +91,16 @@ class Box(NamedTuple):
         return iter_boxes(self.data, self.start + offset, self.end)
 
     def by_kind(self) -> Index:
-        """Return the boxes inside this one by kind; of several of a kind, the first."""
+        """Return the boxes inside this one by kind; of several of a kind, the first.
+
+        Raises:
+            Mp4Error: There are more kinds than in any honest file.
+        """
         found: dict[bytes, Box] = {}
         for box in self.children():
             found.setdefault(box.kind, box)
+            if len(found) > _MAX_KINDS:
+                raise Mp4Error(f"box {self.name} holds boxes of more than {_MAX_KINDS} kinds")
         return Index(self, found)
 
     def child(self, kind: bytes, *, offset: int = 0) -> Box | None:

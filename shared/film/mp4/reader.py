@@ -161,7 +161,7 @@ def read_movie(path: Path, *, max_moov_bytes: int = 64 << 20, max_samples: int =
         file_bytes = file.seek(0, 2)
         moov, brand = _find_moov(file, file_bytes, max_moov_bytes)
     movie_timescale = _timescale(moov.by_kind().require(b"mvhd"))
-    traks = [box.by_kind() for box in moov.children() if box.kind == b"trak"]
+    traks = (box.by_kind() for box in moov.children() if box.kind == b"trak")
     tracks = tuple(_read_track(trak, movie_timescale, file_bytes, max_samples) for trak in traks)
     return Movie(path, file_bytes, brand, tracks)
 
@@ -217,7 +217,8 @@ def _read_track(trak: Index, movie_timescale: int, file_bytes: int, max_samples:
     offsets = _read_offsets(tables, sizes)
     if len(sizes) and offsets.min() < 0:
         raise Mp4Error("a sample lies before the file's first byte")
-    if len(sizes) and int((offsets + sizes).max()) > file_bytes:
+    # First without the sizes: a sum may leave the range of numbers.
+    if len(sizes) and (int(offsets.max()) > file_bytes or int((offsets + sizes).max()) > file_bytes):
         raise Mp4Truncated("some samples lie beyond the end of the file")
     return Track(
         kind=kind,

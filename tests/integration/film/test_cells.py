@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from shared.film import EngineError, Limits, TimedOut
+from shared.film import DiskFull, EngineError, Limits, TimedOut, make, stitch
 from shared.film.cell import ask, begin, close_idle, warm_up
 from shared.film.errors import VerifyFailed
 from shared.film.fades import Placement
+from tests.support.media import Clip
 from tests.support.waiting import eventually
 
 #: Days of silence.
@@ -84,15 +87,29 @@ async def test_a_task_that_nobody_waits_for_can_be_stopped() -> None:
     async def at_work() -> bool:
         return bool(_cells_of(os.getpid()))
 
-    async def gone() -> bool:
-        return not await at_work()
-
     await eventually(at_work, "a cell is at work")
-    begun.stop()
+    await begun.stop()
 
-    await eventually(gone, "the cell is gone")
+    assert _cells_of(os.getpid()) == []
     with pytest.raises(EngineError):
         await begun.answer(60)
+
+
+async def test_a_film_that_cannot_be_written_leaves_no_cell_at_work(
+    clip_of: Callable[[Clip], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close_idle()
+
+    def full(*_args: object, **_options: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(make, "write", full)
+    with pytest.raises(DiskFull):
+        await stitch([clip_of(Clip(number=number, frames=36)) for number in (1, 2)], tmp_path / "film.mp4")
+
+    close_idle()
+    assert _cells_of(os.getpid()) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_time_and_memory_of_a_cell_are_bounded() -> None:

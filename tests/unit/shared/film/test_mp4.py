@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.film import EngineError, Limits
-from shared.film.mp4 import Mp4Error, Mp4Truncated, OutputTrack, read_movie, write_movie
+from shared.film.mp4 import Mp4Error, Mp4Truncated, OutputTrack, read_movie, write_movie, writer
+from shared.film.mp4.boxes import Box, make_box
 from shared.film.mp4.layout import run_lengths
 from shared.film.splice import Arrivals
 from shared.film.tracks import audio_info, video_info
@@ -66,6 +67,47 @@ def test_what_is_written_is_read_back(
         assert read.presentation.offset == 512
         parts = [data[o : o + s] for o, s in zip(read.offsets.tolist(), read.sizes.tolist(), strict=True)]
         assert b"".join(parts) == blob
+
+
+def _written_wide(path: Path, sizes: list[int], blobs: list[bytes], monkeypatch: pytest.MonkeyPatch) -> bytearray:
+    """Write a film as if it were larger than 4 GB: a track of each blob, which has samples of these sizes."""
+    monkeypatch.setattr(writer, "_WIDE_FROM_BYTES", 0)
+    count = len(sizes)
+    tracks = [_track(sizes, [512] * count, [0] * count, [True] * count, source) for source in range(len(blobs))]
+    write_movie(path, blobs, tracks, 15360)
+    return bytearray(path.read_bytes())
+
+
+def test_a_film_beyond_four_gigabytes_is_read_back_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blobs = [b"picture" * 4, b"another" * 4]
+    data = _written_wide(tmp_path / "wide.mp4", [5, 6, 7, 10], blobs, monkeypatch)
+
+    tracks = read_movie(tmp_path / "wide.mp4").tracks
+
+    assert data.count(b"co64") == 2
+    for track, blob in zip(tracks, blobs, strict=True):
+        places = zip(track.offsets.tolist(), track.sizes.tolist(), strict=True)
+        assert b"".join(data[at : at + size] for at, size in places) == blob
+
+
+def test_a_sample_near_the_end_of_all_numbers_lies_beyond_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = _written_wide(tmp_path / "wide.mp4", [5], [b"video"], monkeypatch)
+    data[(at := data.index(b"co64") + 12) : at + 8] = (2**63 - 2).to_bytes(8, "big")
+    (tmp_path / "wide.mp4").write_bytes(data)
+
+    with pytest.raises(Mp4Truncated):
+        read_movie(tmp_path / "wide.mp4")
+
+
+def test_of_several_boxes_of_a_kind_the_first_counts_and_of_too_many_kinds_none() -> None:
+    two = make_box(b"moov", make_box(b"mvhd", b"first"), make_box(b"mvhd", b"second"))
+    assert Box(b"moov", two, 8, len(two)).by_kind().require(b"mvhd").read() == b"first"
+
+    many = make_box(b"moov", *(make_box(number.to_bytes(4, "big")) for number in range(1000)))
+    with pytest.raises(Mp4Error, match="kinds"):
+        Box(b"moov", many, 8, len(many)).by_kind()
 
 
 def test_files_are_copied_as_blobs_are(tmp_path: Path) -> None:
