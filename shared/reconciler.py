@@ -168,11 +168,15 @@ class Reconciler:
 
     async def _purge(self) -> int:
         expired = await self._store.expired(BATCH)
+        purged = 0
         for job_id in expired:
+            if not await self._store.is_expired(job_id):
+                continue  # somebody has asked for a retry since the list was made
             await self._artifacts.delete_prefix(f"jobs/{job_id}/")
             await self._store.delete(job_id)
             log.info("finished job purged", job=job_id)
-        return len(expired)
+            purged += 1
+        return purged
 
     async def _sweep(self) -> None:
         """Now and then, remove what killed processes left half-written in the artifact store."""

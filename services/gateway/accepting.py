@@ -94,6 +94,7 @@ class Accepting:
             job = for_record.job if for_record is not None else None
             if job is None:
                 job = await self._make(job_id, order)
+                await self._claims.keep(for_record, for_key)
         except ApiError:
             await self._claims.drop(for_record, for_key)
             raise

@@ -196,7 +196,7 @@ class Watching:
             job = await self._context.store.get(job_id)
         except JobNotFound:
             return False
-        return job.status.is_final and job.mirror.written > 0 and job.mirror.problem is None
+        return job.status.is_final and job.mirror.moved and job.mirror.problem is None
 
     async def _make(self, record: Record) -> str:
         """Make a job of a record, or say in the record why not; return the job's id, or nothing."""

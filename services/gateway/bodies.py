@@ -217,7 +217,7 @@ class CreateJob(Body):
         FailurePolicyName,
         Field(
             examples=["skip"],
-            description="A clip that cannot be made fails the job, is left out, or is begun anew once.",
+            description="A clip that cannot be made fails the job, is left out, or is begun anew once unless billed.",
         ),
     ] = "fail"
     min_clips: (

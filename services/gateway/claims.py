@@ -128,10 +128,21 @@ class Claims:
             await self._store.claim(claim.key, f"{job_id} {idempotency.fingerprint}", CLAIM_TTL_MS)
 
     async def drop(self, *claims: Claim | None) -> None:
-        """Give back those that this request made: it makes no job."""
+        """Give back those that this request made: it makes no job.
+
+        Another request that met a claim may have made the job under it meanwhile; then it stays.
+        """
         for claim in claims:
             if claim is not None and claim.mine:
                 await self._store.release(claim.key, claim.value)
+                if await self.find(claim.job_id) is not None:
+                    await self._store.claim(claim.key, claim.value, CLAIM_TTL_MS)
+
+    async def keep(self, *claims: Claim | None) -> None:
+        """Make sure of those that another request made: it may have been refused, and given them back."""
+        for claim in claims:
+            if claim is not None and not claim.mine:
+                await self._store.claim(claim.key, claim.value, CLAIM_TTL_MS)
 
     async def find(self, job_id: str) -> Job | None:
         """Return a job, or None if there is none."""

@@ -70,14 +70,14 @@ class Delivering:
             keep = partial(renew_step, owner=owner, now=context.clock(), policy=context.policy)
             await context.store.update(job.id, keep)
 
-        proof: Delivery | None = None
+        proof, moved = None, False
         async with holding(renew, lease_ms=context.policy.lease_ms):
             if job.record_id is not None:
                 await self._mirroring.write_pending(job, owner)
                 proof = await self._attach(job, job.record_id, renew)
-                await self._mirroring.write(job, JobStatus.COMPLETED)
+                moved = await self._mirroring.write(job, JobStatus.COMPLETED)
         # Not under `holding`: completing gives the lease back, which a renewal would take for losing it.
-        done = partial(delivered, owner=owner, delivery=proof, now=context.clock())
+        done = partial(delivered, owner=owner, delivery=proof, now=context.clock(), moved=moved)
         return await context.store.update(job.id, done)
 
     async def _attach(self, job: Job, record_id: str, heartbeat: Callable[[], Awaitable[None]]) -> Delivery:

@@ -81,31 +81,34 @@ class Mirroring:
     async def _write_next(self, job: Job, owner: str, due: tuple[JobStatus, int], *, and_end: bool) -> Job:
         """Write one status that is due, and note that; `and_end` gives the lease back if nothing more is due then."""
         context, (status, written) = self._context, due
-        await self.write(job, status)
+        moved = await self.write(job, status)
         now = context.clock()
 
         def noted(current: Job) -> Job:
-            current = mirrored(current, owner=owner, written=written, now=now, policy=context.policy)
+            current = mirrored(current, owner=owner, written=written, now=now, policy=context.policy, moved=moved)
             if and_end and next_status(current, now=now, policy=context.policy) is None:
                 return end_mirror(current, owner=owner, now=now, policy=context.policy)
             return current
 
         return await context.store.update(job.id, noted)
 
-    async def write(self, job: Job, status: JobStatus) -> None:
+    async def write(self, job: Job, status: JobStatus) -> bool:
         """Write one status: with the reason of a failure, and with the fields that were asked for at the end.
+
+        Returns whether the record took it; one whose `Status` refuses the word keeps what it says.
 
         Raises:
             AirtableError: it cannot be written (now).
         """
         if job.record_id is None:
-            return
+            return False
         if self._status_writer is None:
             raise AirtableNotConfigured(
                 "the job names a record, but AIRTABLE_API_KEY and AIRTABLE_BASE_ID are not set for the uploader"
             )
         error = job.failure.message if status is JobStatus.FAILED and job.failure is not None else None
-        await self._status_writer.write(job.record_id, NAMES[status], error=error, extra=self._extra(job, status))
+        extra = self._extra(job, status)
+        return (await self._status_writer.write(job.record_id, NAMES[status], error=error, extra=extra)).moved
 
     def _extra(self, job: Job, status: JobStatus) -> Mapping[str, Any] | None:
         """Return what is written beside the status, where the table has a field for it."""

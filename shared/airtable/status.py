@@ -23,10 +23,11 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What reached the record, and the names of the fields that were left out."""
+    """What reached the record, the names of the fields that were left out, and whether its Status is another now."""
 
     fields: Mapping[str, Any]
     dropped: tuple[str, ...] = ()
+    moved: bool = False
 
 
 class StatusWriter:
@@ -89,7 +90,8 @@ class StatusWriter:
                     raise
                 for name in blamed:
                     self._remember(name, fields.pop(name), problem)
-        return Written(fields, tuple(name for name in wanted if name not in fields))
+        left_out = tuple(name for name in wanted if name not in fields)
+        return Written(fields, left_out, moved=self._names.status in fields)
 
     def _blamed(self, problem: AirtableError, fields: Mapping[str, Any]) -> list[str]:
         """The fields to leave out because of a refusal; none if it is about something else."""

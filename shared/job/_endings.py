@@ -2,7 +2,7 @@
 
 from itertools import takewhile
 
-from shared.job._edit import ended_badly, log, reached, touched, with_clip
+from shared.job._edit import ended_badly, log, reached, touched, with_attempt, with_clip
 from shared.job.model import MAKING, Attempt, AttemptState, Clip, ClipRole, ClipStatus, Failure, Job, JobStatus, Stage
 from shared.job.wishes import ClipFailurePolicy
 
@@ -38,8 +38,11 @@ def give_up(job: Job, clip: Clip, failure: Failure, now: int) -> Job:
 
     The job fails as soon as nothing that is paid for is out any more, unless it can do without the clip.
     """
-    if _begins_anew(job, clip, failure):
-        clip = begun_anew(clip, now).but(auto_retries=clip.auto_retries + 1, not_before=now + BEGIN_ANEW_AFTER_MS)
+    if _has_second_chance(job, clip, failure):
+        soon, clip = now + BEGIN_ANEW_AFTER_MS, clip.but(auto_retries=clip.auto_retries + 1)
+        if clip.attempt is not None and clip.attempt.result_waits:
+            return touched(fetched_again(job, clip, clip.attempt, now, at=soon))
+        clip = begun_anew(clip, now).but(not_before=soon)
         what = "begun anew, as was wished for when a clip fails"
         return log(touched(with_clip(job, clip)), now, Stage.GENERATING, what, clip=clip.number)
     clip = clip.but(status=ClipStatus.FAILED, failure=failure, changed_at=now)
@@ -66,6 +69,16 @@ def begun_anew(clip: Clip, now: int) -> Clip:
         lease=None,
         failure=None,
     )
+
+
+def fetched_again(job: Job, clip: Clip, attempt: Attempt, now: int, *, at: int) -> Job:
+    """Return the job with the clip on its way home, from time `at` on, from the order that was paid for already."""
+    attempt = attempt.but(state=AttemptState.GENERATING, ended_at=None, failure=None, result_waits=False)
+    clip = with_attempt(clip, attempt).but(
+        status=ClipStatus.GENERATING, changed_at=now, poll_at=at, polls=0, fetches=0, failure=None
+    )
+    what = "its result is fetched again"
+    return log(with_clip(job, clip), now, Stage.GENERATING, what, clip=clip.number, attempt=attempt.number)
 
 
 def after_clip_ended(job: Job, now: int) -> Job:
@@ -129,8 +142,15 @@ def kept_attempts(clip: Clip) -> tuple[Attempt, ...]:
     return tuple(attempt for attempt in clip.attempts if attempt.number not in dropped)
 
 
-def _begins_anew(job: Job, clip: Clip, failure: Failure) -> bool:
-    """Whether the clip gets its second chance. Never after an order of unknown fate: it may be paid for."""
+def _has_second_chance(job: Job, clip: Clip, failure: Failure) -> bool:
+    """Whether the clip gets its second chance.
+
+    Never after an order of unknown fate, which may be paid for, nor after one that was billed without a result.
+    """
+    attempt = clip.attempt
+    billed = attempt is not None and attempt.number > clip.counted_from and bool(attempt.credits)
+    if billed and attempt is not None and not attempt.result_waits:
+        return False
     return (
         job.on_clip_failure is ClipFailurePolicy.RETRY
         and job.status in MAKING

@@ -116,7 +116,7 @@ def order_taken(job: Job, number: int, attempt_number: int, *, task_id: str, now
     to be ordered again is not bought twice.
 
     Raises:
-        Refused: the attempt is not the newest one any more, or is known under another task id.
+        Refused: the attempt is not the newest one any more, is known under another task id, or was thrown away.
     """
     clip = job.clip(number)
     attempt = _newest(clip, attempt_number)
@@ -124,6 +124,8 @@ def order_taken(job: Job, number: int, attempt_number: int, *, task_id: str, now
         return job
     if attempt.task_id is not None:
         raise Refused("other_task", f"attempt {attempt_number} is {attempt.state} as task {attempt.task_id}")
+    if attempt.state is AttemptState.FAILED:
+        raise Refused("thrown_away", f"attempt {attempt_number} was of another prompt than is wished for now")
     found = attempt.state is not AttemptState.SUBMITTING
     attempt = attempt.but(state=AttemptState.GENERATING, task_id=task_id, submitted_at=now, ended_at=None, failure=None)
     clip = with_attempt(clip, attempt).but(

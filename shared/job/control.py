@@ -9,9 +9,9 @@ store applies them to the job as it stands.
 
 from shared.errors import Refused
 from shared.job._edit import log, reached, touched, with_attempt, with_clip
-from shared.job._endings import after_clip_ended, begun_anew, forgiven
+from shared.job._endings import after_clip_ended, begun_anew, fetched_again, forgiven, may_skip
 from shared.job.files import film_key, poster_key
-from shared.job.model import MAKING, Attempt, AttemptState, Clip, ClipStatus, Job, JobStatus, Stage
+from shared.job.model import MAKING, AttemptState, Clip, ClipStatus, Job, JobStatus, Stage
 
 A = Stage.ACCEPTING
 G = Stage.GENERATING
@@ -119,6 +119,10 @@ def regenerate(job: Job, number: int, *, prompt: str | None = None, now: int, re
 def _thrown_away(job: Job, clip: Clip, prompt: str | None, now: int, request_id: str) -> Job:
     """Return the job with the clip waiting to be ordered, and without whatever was made of the old one."""
     old_clip = [clip.artifact.key] if clip.artifact is not None else []
+    lost = clip.attempt
+    if prompt is not None and lost is not None and lost.state is AttemptState.AMBIGUOUS:
+        # Should that order be found after all, it is of the old prompt: not what is to be seen now.
+        clip = with_attempt(clip, lost.but(state=AttemptState.FAILED, ended_at=lost.ended_at or now))
     job = _discarding(job, *old_clip, *_film_files(job))
     fresh = begun_anew(clip, now).but(
         takes=clip.takes + 1,
@@ -140,9 +144,14 @@ def _going_on(job: Job, now: int) -> Job:
     job = log(reached(job, JobStatus.GENERATING, now), now, A, f"retry {job.retries}: only what is missing is made")
     for clip in job.clips:
         job = _clip_going_on(job, clip, now)
-    if any(clip.status is not ClipStatus.READY for clip in job.clips):
+    if any(clip.status is not ClipStatus.READY and not _is_done_without(job, clip) for clip in job.clips):
         job = job.but(approved_at=None)
     return job
+
+
+def _is_done_without(job: Job, clip: Clip) -> bool:
+    """Whether the film stands and was made without this clip: then it is only to be delivered."""
+    return job.film is not None and clip.status is ClipStatus.FAILED and may_skip(job)
 
 
 def _film_files(job: Job) -> tuple[str, ...]:
@@ -160,7 +169,7 @@ def _discarding(job: Job, *keys: str) -> Job:
 
 def _clip_going_on(job: Job, clip: Clip, now: int) -> Job:
     attempt = clip.attempt
-    if clip.status is ClipStatus.READY:
+    if clip.status is ClipStatus.READY or _is_done_without(job, clip):
         return job
     if clip.status is ClipStatus.GENERATING:
         busy = clip.lease is not None and clip.lease.is_live(now)
@@ -169,21 +178,12 @@ def _clip_going_on(job: Job, clip: Clip, now: int) -> Job:
     if clip.status is ClipStatus.SUBMITTING and attempt is not None and attempt.state is AttemptState.SUBMITTING:
         return job  # the answer to its order may be on its way; if not, its fate is judged as ever
     if clip.status is ClipStatus.FAILED and attempt is not None and attempt.result_waits:
-        return _fetched_again(job, clip, attempt, now)
+        return fetched_again(job, clip, attempt, now, at=now)
     if attempt is not None and attempt.state is AttemptState.AMBIGUOUS:
         what = "the last order's fate is unknown; ordered again because a retry was asked for"
         job = log(job, now, G, what, clip=clip.number, attempt=attempt.number)
         clip = with_attempt(clip, attempt.but(ended_at=attempt.ended_at or now))
     return with_clip(job, begun_anew(clip, now).but(auto_retries=0))
-
-
-def _fetched_again(job: Job, clip: Clip, attempt: Attempt, now: int) -> Job:
-    """Return the job with the clip on its way home from the order that was paid for already."""
-    attempt = attempt.but(state=AttemptState.GENERATING, ended_at=None, failure=None, result_waits=False)
-    clip = with_attempt(clip, attempt).but(
-        status=ClipStatus.GENERATING, changed_at=now, poll_at=now, polls=0, fetches=0, failure=None
-    )
-    return log(with_clip(job, clip), now, G, "its result is fetched again", clip=clip.number, attempt=attempt.number)
 
 
 def _stage(job: Job) -> Stage:

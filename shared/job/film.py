@@ -98,8 +98,15 @@ def release_step(job: Job, *, owner: str) -> Job:
     return job.but(lease=None, mirror=mirror)
 
 
-def delivered(job: Job, *, owner: str, delivery: Delivery | None, now: int) -> Job:
+def delivered(job: Job, *, owner: str, delivery: Delivery | None, now: int, moved: bool = True) -> Job:
     """The film stands in the record and its last status is written there (or there is no record): completed.
+
+    Args:
+        job: the job.
+        owner: who delivered.
+        delivery: what stands in the record.
+        now: the time.
+        moved: whether the record took the last status.
 
     Raises:
         Refused: delivery has not begun, or the owner lost its lease; also that of the record alone, for
@@ -112,7 +119,8 @@ def delivered(job: Job, *, owner: str, delivery: Delivery | None, now: int) -> J
         raise Refused("not_delivering", f"the job is {job.status}")
     require_owner(job.mirror.lease, owner)
     job = reached(job, JobStatus.COMPLETED, now).but(delivery=delivery, lease=None, finished_at=now)
-    job = job.but(mirror=job.mirror.but(written=len(job.passages), lease=None, problem=None))
+    moved = job.mirror.moved or (moved and delivery is not None)
+    job = job.but(mirror=job.mirror.but(written=len(job.passages), moved=moved, lease=None, problem=None))
     return log(job, now, U, "delivered to the record" if delivery else "completed; no record to deliver to")
 
 

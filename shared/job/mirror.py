@@ -64,12 +64,16 @@ def begin_mirror(job: Job, *, owner: str, now: int, policy: Policy) -> Job:
     return job.but(mirror=job.mirror.but(lease=lease_for(owner, now, policy.lease_ms)))
 
 
-def mirrored(job: Job, *, owner: str, written: int, now: int, policy: Policy) -> Job:
-    """The record has seen the first `written` passages; the writer keeps the right."""
+def mirrored(job: Job, *, owner: str, written: int, now: int, policy: Policy, moved: bool = True) -> Job:
+    """The record has seen the first `written` passages, and taken the last if it has `moved`.
+
+    The writer keeps the right.
+    """
     require_owner(job.mirror.lease, owner)
     mirror = job.mirror.but(
         written=min(max(written, job.mirror.written), len(job.passages)),
         lease=lease_for(owner, now, policy.lease_ms),
+        moved=job.mirror.moved or moved,
         attempts=0,
         not_before=0,
         problem=None,

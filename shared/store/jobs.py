@@ -130,6 +130,21 @@ class JobStore:
         """Ids of finished jobs whose time is over, oldest first."""
         return await self._backend.expired(self._clock(), limit)
 
+    async def is_expired(self, job_id: str) -> bool:
+        """Whether the job's time is over at this moment, or its document cannot be read; its index is made right."""
+
+        def refreshed(job: Job) -> Job:
+            expires_at = self._expires_at(job)
+            return job if expires_at is not None and expires_at <= self._clock() else job.but()
+
+        try:
+            job = await self.update(job_id, refreshed)
+        except JobNotFound:
+            return False
+        except DocumentUnreadable:
+            return True
+        return refreshed(job) is job
+
     async def delete(self, job_id: str) -> None:
         """Forget a job, once all it has used is counted; nothing happens if there is none."""
         stored = await self._backend.load(job_id)

@@ -107,6 +107,20 @@ async def test_a_record_whose_status_cannot_be_written_is_not_made_again_and_aga
     assert len(await jobs_of(w, record)) == 1
 
 
+async def test_a_record_whose_status_takes_none_of_our_words_is_not_made_again_and_again(open_world: OpenWorld) -> None:
+    """The token may add no options, so the record stays queued although everything else is written into it."""
+    editor = "patSANDBOX0000001.editor"
+    w = await opened(open_world, airtable_trigger="poll", airtable_trigger_poll_s=1, airtable_api_key=editor)
+    await w.airtable.post("fields", {"options": {"Status": ["Queued"]}})
+    record = await w.add_record(**FIELDS, Status="Queued")
+    (job,) = await until_jobs(w, record, 1)
+    ended = await w.store.update(job.id, partial(fail, failure=BROKEN, now=w.clock()))
+    await w.parts.context.emitter.ended(ended)
+    await w.until(job.id, is_settled, "the record has been told")
+    await looks(w, 3)
+    assert len(await jobs_of(w, record)) == 1
+
+
 async def test_a_record_that_is_queued_again_after_its_job_becomes_another(open_world: OpenWorld) -> None:
     w = await opened(open_world, airtable_trigger="poll", airtable_trigger_poll_s=1)
     record = await w.add_record(**FIELDS, Status="Queued")

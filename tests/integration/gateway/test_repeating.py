@@ -6,12 +6,15 @@ from typing import Any
 import httpx
 import pytest
 
+from services.gateway.errors import ApiError
+from services.gateway.records import RecordReader
 from shared.errors import StoreUnavailable
 from shared.job.film import fail
 from shared.job.model import Failure, Stage
 from shared.store.protocol import Row
 from tests.integration.gateway.answers import GOOD, error_of
 from tests.support.fixtures_world import OpenWorld
+from tests.support.waiting import eventually
 from tests.support.world import World
 
 BODY = {"clips": [{"prompt": "A boat on the sea"}]}
@@ -156,6 +159,32 @@ async def test_a_record_that_cannot_be_read_is_not_kept_from_others(w: World) ->
     await w.airtable.fault("get=401", times=1)
     error_of(await post(w, "/api/process-record", {"recordId": RECORD}), 502)
     job_id(await post(w, "/api/process-record", {"recordId": RECORD}))
+
+
+async def test_a_refused_request_leaves_the_record_to_whoever_made_its_job_meanwhile(
+    w: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two come at once; Airtable does not answer the first, under whose claim the second makes the job."""
+    read, made = RecordReader.read, asyncio.Event()
+
+    async def slow_once(*args: Any, **options: Any) -> Any:
+        monkeypatch.setattr(RecordReader, "read", read)
+        await made.wait()
+        raise ApiError(503, "airtable_unavailable", "no answer, for the test")
+
+    monkeypatch.setattr(RecordReader, "read", slow_once)
+    refused = asyncio.create_task(post(w, "/api/process-record", {"recordId": RECORD}, "k"))
+
+    async def reading() -> bool:
+        return RecordReader.read is read
+
+    await eventually(reading, "the first request reads the record")
+    job = job_id(await post(w, "/api/process-record", {"recordId": RECORD}, "k"))
+    made.set()
+    error_of(await refused, 503)
+    assert job_id(await post(w, "/api/process-record", {"recordId": RECORD}, "k")) == job
+    assert job_id(await post(w, "/api/process-record", {"recordId": RECORD})) == job
+    assert await count(w) == 1
 
 
 async def test_twenty_at_once_for_one_record_make_one_job(w: World) -> None:

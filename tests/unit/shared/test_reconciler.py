@@ -15,6 +15,7 @@ from shared.bus.topology import SUBSCRIPTIONS
 from shared.emitter import Emitter
 from shared.errors import ArtifactsUnavailable, JobNotFound
 from shared.events import EventName
+from shared.job.control import retry
 from shared.job.film import fail
 from shared.job.model import Failure, Job, JobStatus, Stage
 from shared.job.outstanding import due_at, expires_at
@@ -169,6 +170,30 @@ async def test_a_finished_job_is_purged_with_its_files_once_its_time_is_over(at:
     with pytest.raises(JobNotFound):
         await at.store.get("job_1")
     assert [stat.key async for stat in at.artifacts.list()] == ["jobs/job_10/film.mp4"]
+
+
+async def test_a_job_that_is_retried_while_others_are_purged_is_kept(
+    at: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(b"clip")
+    for number in (1, 2):
+        ended = fail(accepted(1, record_id=None), failure=WHY, now=T).but(id=f"job_{number}")
+        await at.store.create(ended)
+        await at.artifacts.put_file(f"jobs/job_{number}/clip-1.mp4", clip)
+    delete = at.artifacts.delete_prefix
+
+    async def slowly(prefix: str) -> None:
+        await delete(prefix)
+        other = "job_2" if prefix == "jobs/job_1/" else "job_1"
+        await at.store.update(other, lambda job: retry(job, now=at.clock.now))
+
+    monkeypatch.setattr(at.artifacts, "delete_prefix", slowly)
+    at.clock.now = T + 10_000
+    assert (await at.reconciler().tick()).purged == 1
+    [kept] = (await at.store.page())[0]
+    assert kept.status is JobStatus.GENERATING
+    assert [stat.key async for stat in at.artifacts.list()] == [f"jobs/{kept.id}/clip-1.mp4"]
 
 
 async def test_a_job_whose_files_cannot_be_deleted_yet_is_kept(at: Setting) -> None:

@@ -108,7 +108,7 @@ async def test_a_field_that_takes_no_value_of_ours_is_left_out(problem: Airtable
     world = World()
     world.records.fail_next(Operation.UPDATE, problem)
     written = await world.writer.write(world.record_id, "Failed", error="x")
-    assert written.dropped == ("Status",)
+    assert (written.dropped, written.moved) == (("Status",), False)
     assert world.cells == {"Error": "x"}
 
 
@@ -123,7 +123,7 @@ async def test_the_case_of_a_field_in_the_complaint_does_not_matter() -> None:
     world = World()
     world.records.fail_next(Operation.UPDATE, UnknownField("?", status=422, fields=("error",)))
     written = await world.writer.write(world.record_id, "Failed", error="x")
-    assert written.dropped == ("Error",)
+    assert (written.dropped, written.moved) == (("Error",), True)
 
 
 async def test_without_a_status_only_the_other_fields_are_written() -> None:

@@ -1,6 +1,7 @@
 """What becomes of a job when a clip is given up, by what was wished for."""
 
-from shared.job.clips import give_up_order, settle_order
+from shared.job._endings import BEGIN_ANEW_AFTER_MS
+from shared.job.clips import attempt_failed, give_up_order, settle_order
 from shared.job.model import ClipStatus, Job, JobStatus
 from shared.job.wishes import ClipFailurePolicy
 from tests.unit.shared.job.builders import (
@@ -11,8 +12,11 @@ from tests.unit.shared.job.builders import (
     ambiguous,
     clip_ready,
     failure,
+    fetching,
     gave_up,
     generating,
+    home,
+    newest,
     taken,
 )
 
@@ -73,9 +77,33 @@ class TestTryingAgain:
         again = job.clip(1).not_before
         assert give_up_order(job, 1, failure=failure(), now=again).status is JobStatus.FAILED
 
+    def test_fetches_a_result_that_waits_at_the_provider_instead_of_paying_again(self) -> None:
+        job = not_fetched(fetching(generating(accepted(1, on_clip_failure=RETRY))))
+        clip = job.clip(1)
+        assert (job.status, clip.status, newest(job, 1)) == (JobStatus.GENERATING, ClipStatus.GENERATING, 1)
+        assert clip.poll_at == T + BEGIN_ANEW_AFTER_MS
+        assert home(fetching(job)).status is JobStatus.PROCESSING
+        again = not_fetched(fetching(job))
+        assert again.status is JobStatus.FAILED
+
+    def test_never_pays_again_for_what_was_billed(self) -> None:
+        job = attempt_failed(
+            generating(accepted(1, on_clip_failure=RETRY)),
+            1, 1, failure=failure(), again_at=None, now=T, credits_spent=30.0,
+        )  # fmt: skip
+        assert job.status is JobStatus.FAILED
+
     def test_never_pays_again_for_an_order_of_unknown_fate(self) -> None:
         job = give_up_ambiguous(ambiguous(accepted(1, on_clip_failure=RETRY), 1, policy=FAIL))
         assert job.status is JobStatus.FAILED
+
+
+def not_fetched(job: Job) -> Job:
+    """The clip that is being fetched is paid for, and cannot be fetched now."""
+    problem = failure(code="http_503")
+    return attempt_failed(
+        job, 1, 1, failure=problem, again_at=None, now=T, credits_spent=30.0, owner="fetch-1", result_waits=True
+    )
 
 
 def give_up_ambiguous(job: Job) -> Job:

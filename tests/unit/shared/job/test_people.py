@@ -9,6 +9,7 @@ from shared.job.film import begin_stitch, fail, film_stitched, renew_step
 from shared.job.mirror import is_settled, next_status
 from shared.job.model import ClipStatus, Job, JobStatus, Stage
 from shared.job.outstanding import announcement, due_at, outstanding, overdue
+from shared.job.wishes import ClipFailurePolicy
 from tests.unit.shared.job.builders import (
     CLIP_FILE,
     FAIL,
@@ -155,6 +156,15 @@ class TestRetrying:
         assert (job.status, job.film) == (JobStatus.STITCHING, FILM)
         assert isinstance(announcement(job).payload, JobStitched)
 
+    def test_does_not_buy_a_clip_that_the_film_was_made_without(self) -> None:
+        job = accepted(3, on_clip_failure=ClipFailurePolicy.SKIP, review=True)
+        job = clip_ready(clip_ready(gave_up(generating(job, 2), 2), 1), 3)
+        job = begin_stitch(approve(job, now=T), owner="s", now=T, policy=POLICY)
+        job = retry(failed(film_stitched(job, owner="s", film=FILM, now=T)), now=LATER)
+        assert (job.status, statuses(job)) == (JobStatus.STITCHING, ["ready", "failed", "ready"])
+        assert job.approved_at == T
+        assert isinstance(announcement(job).payload, JobStitched)
+
     def test_joins_the_clips_again_if_that_is_all_that_is_missing(self) -> None:
         job = retry(failed(stitching()), now=LATER)
         assert job.status is JobStatus.PROCESSING
@@ -219,6 +229,14 @@ class TestMakingAClipAnew:
         assert refusal(late) == "not_owner"
         ordered = ordering(job, 2)
         assert refusal(lambda: order_taken(ordered, 2, 1, task_id="x", now=T, policy=POLICY)) == "old_attempt"
+
+    def test_of_another_prompt_does_not_take_a_lost_order_of_the_old_one(self) -> None:
+        lost = failed(ambiguous(accepted(1)), code="ambiguous", clip=1)
+        lost = lost.but(clips=(lost.clip(1).but(status=ClipStatus.FAILED, lease=None),))
+        job = regenerate(lost, 1, prompt="a red boat", now=LATER)
+        assert refusal(lambda: order_taken(job, 1, 1, task_id="late", now=LATER, policy=POLICY)) == "thrown_away"
+        same = regenerate(lost, 1, now=LATER)
+        assert order_taken(same, 1, 1, task_id="late", now=LATER, policy=POLICY).clip(1).in_flight
 
     def test_of_a_job_that_failed_lets_it_go_on_without_its_film(self) -> None:
         job = regenerate(failed(stitched()), 1, now=LATER)

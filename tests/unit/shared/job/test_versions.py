@@ -118,8 +118,14 @@ class TestJobs:
     def test_leave_out_only_what_will_always_be_read_as_it_was_meant(self) -> None:
         """A default that was changed would change every document that leaves it out. New fields may be added."""
         recorded = json.loads((GOLDEN / "defaults.json").read_text())
-        today = defaults()
-        assert {name: today.get(name, "gone") for name in recorded} == recorded
+        assert without_new_fields(defaults(), recorded) == recorded
+
+
+def without_new_fields(today: Any, recorded: Any) -> Any:
+    """Return today's defaults without the fields that documents have got since, however deep in them."""
+    if not (isinstance(today, dict) and isinstance(recorded, dict) and recorded):
+        return today
+    return {name: without_new_fields(today.get(name, "gone"), recorded[name]) for name in recorded}
 
 
 class TestEvents:
