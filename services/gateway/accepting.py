@@ -94,9 +94,13 @@ class Accepting:
             job = for_record.job if for_record is not None else None
             if job is None:
                 job = await self._make(job_id, order)
-                await self._claims.keep(for_record, for_key)
+                if for_key is not None:
+                    await self._claims.keep_key(for_key)
         except ApiError:
-            await self._claims.drop(for_record, for_key)
+            if for_record is not None:
+                await self._claims.return_record(for_record)
+            if for_key is not None:
+                await self._claims.drop_key(for_key)
             raise
         if for_key is not None and order.idempotency is not None:
             await self._claims.move(for_key, order.idempotency, job.id)

@@ -196,7 +196,9 @@ class Watching:
             job = await self._context.store.get(job_id)
         except JobNotFound:
             return False
-        return job.status.is_final and job.mirror.moved and job.mirror.problem is None
+        mirror = job.mirror
+        has_moved = mirror.moved if mirror.moved is not None else mirror.written > 0
+        return job.status.is_final and has_moved and mirror.problem is None
 
     async def _make(self, record: Record) -> str:
         """Make a job of a record, or say in the record why not; return the job's id, or nothing."""

@@ -60,6 +60,7 @@ class Claim:
         job: the job, where it exists already.
         value: what the store holds.
         mine: whether this very request made the claim.
+        instead_of: the unfinished job from which it was taken by force.
     """
 
     key: str
@@ -67,6 +68,7 @@ class Claim:
     job_id: str
     mine: bool
     job: Job | None = None
+    instead_of: str | None = None
 
 
 class Claims:
@@ -109,15 +111,16 @@ class Claims:
             job_id: the job to be made.
             force: take the record over even from an unfinished job.
         """
-        key = f"record:{record_id}"
+        key, instead_of = f"record:{record_id}", None
         for _ in range(_TRIES):
             held = await self._store.claim(key, job_id, CLAIM_TTL_MS)
             if held == job_id:
-                return Claim(key, held, held, mine=True)
+                return Claim(key, held, held, mine=True, instead_of=instead_of)
             job = await self.find(held)
             is_free = self._is_forgotten(held) if job is None else job.status.is_final
             if not force and not is_free:
                 return Claim(key, held, held, mine=False, job=job)
+            instead_of = None if is_free else held
             await self._store.release(key, held)
         raise _contended("recordId")
 
@@ -127,22 +130,30 @@ class Claims:
             await self._store.release(claim.key, claim.value)
             await self._store.claim(claim.key, f"{job_id} {idempotency.fingerprint}", CLAIM_TTL_MS)
 
-    async def drop(self, *claims: Claim | None) -> None:
-        """Give back those that this request made: it makes no job.
+    async def drop_key(self, claim: Claim) -> None:
+        """Give a key back if this request claimed it: no job was made, so the key may be used for something else.
 
-        Another request that met a claim may have made the job under it meanwhile; then it stays.
+        A repetition that met the claim may have made the job under it meanwhile; then it stays.
         """
-        for claim in claims:
-            if claim is not None and claim.mine:
-                await self._store.release(claim.key, claim.value)
-                if await self.find(claim.job_id) is not None:
-                    await self._store.claim(claim.key, claim.value, CLAIM_TTL_MS)
-
-    async def keep(self, *claims: Claim | None) -> None:
-        """Make sure of those that another request made: it may have been refused, and given them back."""
-        for claim in claims:
-            if claim is not None and not claim.mine:
+        if claim.mine:
+            await self._store.release(claim.key, claim.value)
+            if await self.find(claim.job_id) is not None:
                 await self._store.claim(claim.key, claim.value, CLAIM_TTL_MS)
+
+    async def keep_key(self, claim: Claim) -> None:
+        """Make sure of a key that another request claimed: it may have been refused, and given it back."""
+        if not claim.mine:
+            await self._store.claim(claim.key, claim.value, CLAIM_TTL_MS)
+
+    async def return_record(self, claim: Claim) -> None:
+        """Give a record back to the unfinished job from which it was taken by force: no other job was made.
+
+        A claim that was not taken by force stays: whoever comes next makes the job under it, and others that met it
+        may be about to.
+        """
+        if claim.instead_of is not None and await self.find(claim.job_id) is None:
+            await self._store.release(claim.key, claim.value)
+            await self._store.claim(claim.key, claim.instead_of, CLAIM_TTL_MS)
 
     async def find(self, job_id: str) -> Job | None:
         """Return a job, or None if there is none."""

@@ -11,7 +11,7 @@ from services.gateway.errors import ApiError
 from shared.context import Context
 from shared.job.control import approve, cancel, regenerate, retry
 from shared.job.create import ClipWish, JobWish
-from shared.job.model import Clip, ClipStatus, Job
+from shared.job.model import Clip, ClipStatus, Job, JobStatus
 
 log = structlog.get_logger(__name__)
 
@@ -42,9 +42,9 @@ class Controlling:
         """
         transition = partial(retry, now=self._context.clock())
         job = await self._context.store.get(job_id)
-        if transition(job) is not job:
-            missing = [clip for clip in job.clips if clip.status is not ClipStatus.READY and not clip.in_flight]
-            await self._reserve(job, missing, f"{job.id}:retry:{job.retries}", caller)
+        going_on = transition(job)
+        if going_on is not job:
+            await self._reserve(job, _waiting(going_on), f"{job.id}:retry:{job.retries}", caller)
         return await self._change(job_id, transition)
 
     async def regenerate(self, job_id: str, number: int, caller: Caller, *, prompt: str | None, request_id: str) -> Job:
@@ -59,8 +59,11 @@ class Controlling:
             clip = job.clip(number)
         except KeyError:
             raise ApiError(404, "clip_not_found", f"Job {job_id} has no clip {number}") from None
-        if transition(job) is not job:
-            await self._reserve(job, [clip], f"{job.id}:{number}:{clip.takes + 1}", caller)
+        going_on = transition(job)
+        if going_on is not job:
+            # Of a failed job, everything else that is missing is ordered with it.
+            clips = _waiting(going_on) if job.status is JobStatus.FAILED else [clip]
+            await self._reserve(job, clips, f"{job.id}:{number}:{clip.takes + 1}", caller)
         return await self._change(job_id, transition)
 
     async def _reserve(self, job: Job, clips: list[Clip], token: str, caller: Caller) -> None:
@@ -91,3 +94,8 @@ class Controlling:
         else:
             await self._context.emitter.announce(job)
         return job
+
+
+def _waiting(job: Job) -> list[Clip]:
+    """Return the clips that will be ordered."""
+    return [clip for clip in job.clips if clip.status is ClipStatus.PENDING]

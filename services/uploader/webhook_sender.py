@@ -154,8 +154,8 @@ def retry_after_ms(header: str, now: int) -> int:
         return int(text[:9]) * 1000
     try:
         date = parsedate_to_datetime(text)
-    except ValueError:
+        if date.tzinfo is None:
+            date = date.replace(tzinfo=UTC)
+        return max(0, round(date.timestamp() * 1000) - now)
+    except (ValueError, OverflowError):  # the latter for a time zone, or a year, beyond all numbers
         return 0
-    if date.tzinfo is None:
-        date = date.replace(tzinfo=UTC)
-    return max(0, round(date.timestamp() * 1000) - now)

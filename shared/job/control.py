@@ -120,7 +120,7 @@ def _thrown_away(job: Job, clip: Clip, prompt: str | None, now: int, request_id:
     """Return the job with the clip waiting to be ordered, and without whatever was made of the old one."""
     old_clip = [clip.artifact.key] if clip.artifact is not None else []
     lost = clip.attempt
-    if prompt is not None and lost is not None and lost.state is AttemptState.AMBIGUOUS:
+    if prompt not in (None, clip.prompt) and lost is not None and lost.state is AttemptState.AMBIGUOUS:
         # Should that order be found after all, it is of the old prompt: not what is to be seen now.
         clip = with_attempt(clip, lost.but(state=AttemptState.FAILED, ended_at=lost.ended_at or now))
     job = _discarding(job, *old_clip, *_film_files(job))

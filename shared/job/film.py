@@ -119,8 +119,10 @@ def delivered(job: Job, *, owner: str, delivery: Delivery | None, now: int, move
         raise Refused("not_delivering", f"the job is {job.status}")
     require_owner(job.mirror.lease, owner)
     job = reached(job, JobStatus.COMPLETED, now).but(delivery=delivery, lease=None, finished_at=now)
-    moved = job.mirror.moved or (moved and delivery is not None)
-    job = job.but(mirror=job.mirror.but(written=len(job.passages), moved=moved, lease=None, problem=None))
+    mirror = job.mirror.but(written=len(job.passages), lease=None, problem=None)
+    if delivery is not None:
+        mirror = mirror.but(moved=bool(mirror.moved) or moved)
+    job = job.but(mirror=mirror)
     return log(job, now, U, "delivered to the record" if delivery else "completed; no record to deliver to")
 
 

@@ -73,7 +73,7 @@ def mirrored(job: Job, *, owner: str, written: int, now: int, policy: Policy, mo
     mirror = job.mirror.but(
         written=min(max(written, job.mirror.written), len(job.passages)),
         lease=lease_for(owner, now, policy.lease_ms),
-        moved=job.mirror.moved or moved,
+        moved=bool(job.mirror.moved) or moved,
         attempts=0,
         not_before=0,
         problem=None,

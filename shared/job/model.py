@@ -250,11 +250,12 @@ class Mirror(Document):
     Attributes:
         written: how many of `Job.passages` the record has seen (or were skipped for good).
         lease: held while somebody writes to the record.
-        moved: whether the record has taken any of them: its `Status` is not what it was before the job.
+        moved: whether the record has taken any of them: its `Status` is not what it was before the job. None in
+            documents of the time before this was noted.
     """
 
     written: int = 0
-    moved: bool = False
+    moved: bool | None = None
     lease: Lease | None = None
     attempts: int = 0
     not_before: int = 0

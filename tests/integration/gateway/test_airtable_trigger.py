@@ -121,7 +121,10 @@ async def test_a_record_whose_status_takes_none_of_our_words_is_not_made_again_a
     assert len(await jobs_of(w, record)) == 1
 
 
-async def test_a_record_that_is_queued_again_after_its_job_becomes_another(open_world: OpenWorld) -> None:
+@pytest.mark.parametrize("moved", [True, None], ids=["noted", "of the time before it was noted"])
+async def test_a_record_that_is_queued_again_after_its_job_becomes_another(
+    open_world: OpenWorld, moved: bool | None
+) -> None:
     w = await opened(open_world, airtable_trigger="poll", airtable_trigger_poll_s=1)
     record = await w.add_record(**FIELDS, Status="Queued")
     (job,) = await until_jobs(w, record, 1)
@@ -129,6 +132,7 @@ async def test_a_record_that_is_queued_again_after_its_job_becomes_another(open_
     await w.parts.context.emitter.ended(ended)
     await w.until(job.id, is_settled, "the record says so")
     assert (await w.statuses(record))[-1] == "Failed"
+    await w.store.update(job.id, lambda each: each.but(mirror=each.mirror.but(moved=moved)))
     await person_writes(w, record, Status="Queued")
     await until_jobs(w, record, 2)
     await looks(w, 2)

@@ -101,6 +101,15 @@ async def test_a_clip_that_may_not_be_paid_for_is_not_made_anew(open_world: Open
     assert (await control(w, job.id, "clips/1/regenerate", 402))["code"] == "budget_exceeded"
 
 
+async def test_all_that_a_failed_job_orders_again_is_reserved_whichever_way_it_goes_on(open_world: OpenWorld) -> None:
+    w = await open_world(services=("generator",), max_clips_per_day=3)
+    await w.kie.fault("create=402")
+    job = await w.until_finished(await w.submit("a boat", "a harbour"))
+    assert job.status is JobStatus.FAILED
+    for verb in ("clips/1/regenerate", "retry"):
+        assert (await control(w, job.id, verb, 402))["code"] == "budget_exceeded"
+
+
 async def test_usage_counts_every_clip_once(w: World) -> None:
     job = await in_review(w, "a boat", "a harbour")
     expected = sum(clip.attempts[-1].credits or 0 for clip in job.clips)

@@ -187,6 +187,43 @@ async def test_a_refused_request_leaves_the_record_to_whoever_made_its_job_meanw
     assert await count(w) == 1
 
 
+async def test_a_refused_repetition_leaves_the_record_to_the_request_that_is_at_it(
+    w: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, go_on, calls = RecordReader.read, asyncio.Event(), 0
+
+    async def slow_then_refused(*args: Any, **options: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls > 1:
+            raise ApiError(503, "airtable_unavailable", "no answer, for the test")
+        await go_on.wait()
+        return await read(*args, **options)
+
+    monkeypatch.setattr(RecordReader, "read", slow_then_refused)
+    first = asyncio.create_task(post(w, "/api/process-record", {"recordId": RECORD}, "k"))
+
+    async def reading() -> bool:
+        return calls > 0
+
+    await eventually(reading, "the first request reads the record")
+    error_of(await post(w, "/api/process-record", {"recordId": RECORD}, "k"), 503)
+    go_on.set()
+    job = job_id(await first)
+    monkeypatch.setattr(RecordReader, "read", read)
+    assert job_id(await post(w, "/api/process-record", {"recordId": RECORD})) == job
+    assert job_id(await post(w, "/api/process-record", {"recordId": RECORD}, "k")) == job
+    assert await count(w) == 1
+
+
+async def test_a_refused_force_leaves_the_record_to_its_unfinished_job(w: World) -> None:
+    job = job_id(await post(w, "/api/process-record", {"recordId": RECORD}))
+    await w.airtable.fault("get=401", times=1)
+    error_of(await post(w, "/api/process-record", {"recordId": RECORD, "force": True}), 502)
+    assert job_id(await post(w, "/api/process-record", {"recordId": RECORD})) == job
+    assert await count(w) == 1
+
+
 async def test_twenty_at_once_for_one_record_make_one_job(w: World) -> None:
     answers = await asyncio.gather(*(post(w, "/api/process-record", {"recordId": RECORD}) for _ in range(20)))
     assert len({job_id(answer) for answer in answers}) == 1
