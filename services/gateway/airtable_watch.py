@@ -18,6 +18,7 @@ from services.gateway.caller import Caller
 from services.gateway.controlling import Controlling
 from services.gateway.errors import ApiError
 from shared.airtable.errors import AirtableError
+from shared.airtable.fields import FieldNames
 from shared.airtable.protocol import Record
 from shared.airtable.status import StatusWriter
 from shared.airtable.watch import PAGE, Watch
@@ -50,6 +51,7 @@ class WatchPlan:
     Attributes:
         queued: the Status of records that are to be made, in the table's own word.
         approved: the Status by which people approve.
+        ours: the Statuses that we write, likewise.
         trigger: how records that are to be made are noticed.
         view: look at this view instead of `Status = Queued`.
         poll_s: how often to look when there are no pings.
@@ -58,6 +60,7 @@ class WatchPlan:
 
     queued: str = QUEUED
     approved: str = APPROVED
+    ours: frozenset[str] = frozenset(NAMES.values())
     trigger: Literal["off", "webhook", "poll"] = "off"
     view: str | None = None
     poll_s: int = 3_600
@@ -173,7 +176,7 @@ class Watching:
         while True:
             records = await self._queued()
             await self._note_looked(LOOKED)
-            fresh = [record for record in records if record.id not in made or record.id in again]
+            fresh = [each for each in records if each.id not in made or (each.id in again and self._is_wish(each))]
             for record in fresh:
                 made[record.id] = await self._make(record)
                 again.discard(record.id)
@@ -199,6 +202,13 @@ class Watching:
         mirror = job.mirror
         has_moved = mirror.moved if mirror.moved is not None else mirror.written > 0
         return job.status.is_final and has_moved and mirror.problem is None
+
+    def _is_wish(self, record: Record) -> bool:
+        """Whether somebody has written into the record's Status since we did.
+
+        A view that goes on showing records that we have begun would have films made of them for ever.
+        """
+        return record.fields.get(FieldNames().status) not in self._plan.ours
 
     async def _make(self, record: Record) -> str:
         """Make a job of a record, or say in the record why not; return the job's id, or nothing."""

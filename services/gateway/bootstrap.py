@@ -26,6 +26,7 @@ from shared.airtable.watch import Watch
 from shared.airtable_connection import Table, open_table
 from shared.errors import ConfigurationError
 from shared.http_server import HttpServer, make_server
+from shared.job.mirror import NAMES
 from shared.limits import KeyLimits, parse_api_key
 from shared.runtime import Parts, cancel
 from shared.settings import Settings
@@ -116,6 +117,7 @@ def _start_watching(
     plan = WatchPlan(
         queued=words.get(QUEUED, QUEUED),
         approved=words.get(APPROVED, APPROVED),
+        ours=frozenset(words.get(name, name) for name in NAMES.values()),
         trigger=settings.airtable_trigger,
         view=settings.airtable_trigger_view,
         poll_s=settings.airtable_trigger_poll_s,

@@ -252,3 +252,10 @@ async def test_a_view_can_be_watched_instead_of_the_status(open_world: OpenWorld
     await w.until(job.id, lambda job: job.mirror.written >= 1, "the record says Generating")
     await looks(w, 3)
     assert len(await jobs_of(w, record)) == 1
+    ended = await w.store.update(job.id, partial(fail, failure=BROKEN, now=w.clock()))
+    await w.parts.context.emitter.ended(ended)
+    await w.until(job.id, is_settled, "the record says Failed")
+    await looks(w, 3)
+    assert len(await jobs_of(w, record)) == 1
+    await person_writes(w, record, Status="Queued")
+    await until_jobs(w, record, 2)
