@@ -17,14 +17,14 @@ from services.gateway.airtable_hook import AirtableHook
 from services.gateway.caller import Caller
 from services.gateway.controlling import Controlling
 from services.gateway.errors import ApiError
-from shared.airtable.errors import AirtableError
-from shared.airtable.fields import FieldNames
+from shared.airtable.errors import AirtableError, UnreadableCell
+from shared.airtable.fields import FieldNames, text_of
 from shared.airtable.protocol import Record
 from shared.airtable.status import StatusWriter
 from shared.airtable.watch import PAGE, Watch
 from shared.context import Context
 from shared.errors import DependencyDown, JobNotFound, Refused
-from shared.job.mirror import NAMES
+from shared.job.mirror import NAMES, has_moved
 from shared.job.model import Job, JobStatus
 
 log = structlog.get_logger(__name__)
@@ -34,7 +34,8 @@ LOCK = "airtable:watching"
 LOCK_TTL_MS = 30_000
 MADE = "airtable:made:"
 MADE_TTL_MS = 90 * 86_400_000
-LOOKED, LOOKED_APPROVALS = "airtable:looked", "airtable:looked-approvals"
+LOOKED, LOOKED_APPROVALS, RENEWED = "airtable:looked", "airtable:looked-approvals", "airtable:renewed"
+RENEW_EVERY_S = 86_400.0
 LOOKED_TTL_MS = 7 * 86_400_000
 APPROVAL_EVERY_MAX_S = 3_600
 SWEEP_S = 21_600
@@ -187,6 +188,11 @@ class Watching:
         listed = {record.id for record in records}
         for record_id in made.keys() - listed:
             await store.put_mark(MADE + record_id, "", 1)  # it has left the queue: queued again, it is a new wish
+        if await self._is_due(RENEWED, RENEW_EVERY_S):
+            for record_id in listed & made.keys():
+                if made[record_id]:
+                    await store.put_mark(MADE + record_id, made[record_id], MADE_TTL_MS)
+            await self._note_looked(RENEWED)
 
     async def _queued(self) -> list[Record]:
         if self._plan.view is not None:
@@ -199,16 +205,18 @@ class Watching:
             job = await self._context.store.get(job_id)
         except JobNotFound:
             return False
-        mirror = job.mirror
-        has_moved = mirror.moved if mirror.moved is not None else mirror.written > 0
-        return job.status.is_final and has_moved and mirror.problem is None
+        return job.status.is_final and has_moved(job) and job.mirror.problem is None
 
     def _is_wish(self, record: Record) -> bool:
         """Whether somebody has written into the record's Status since we did.
 
         A view that goes on showing records that we have begun would have films made of them for ever.
         """
-        return record.fields.get(FieldNames().status) not in self._plan.ours
+        name = FieldNames().status
+        try:
+            return text_of(name, record.fields.get(name)) not in self._plan.ours
+        except UnreadableCell:
+            return False
 
     async def _make(self, record: Record) -> str:
         """Make a job of a record, or say in the record why not; return the job's id, or nothing."""

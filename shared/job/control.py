@@ -119,10 +119,12 @@ def regenerate(job: Job, number: int, *, prompt: str | None = None, now: int, re
 def _thrown_away(job: Job, clip: Clip, prompt: str | None, now: int, request_id: str) -> Job:
     """Return the job with the clip waiting to be ordered, and without whatever was made of the old one."""
     old_clip = [clip.artifact.key] if clip.artifact is not None else []
-    lost = clip.attempt
-    if prompt not in (None, clip.prompt) and lost is not None and lost.state is AttemptState.AMBIGUOUS:
+    old = clip.attempt
+    if old is not None and old.result_waits:
+        clip = with_attempt(clip, old.but(result_waits=False))
+    if prompt not in (None, clip.prompt) and old is not None and old.state is AttemptState.AMBIGUOUS:
         # Should that order be found after all, it is of the old prompt: not what is to be seen now.
-        clip = with_attempt(clip, lost.but(state=AttemptState.FAILED, ended_at=lost.ended_at or now))
+        clip = with_attempt(clip, old.but(state=AttemptState.FAILED, ended_at=old.ended_at or now))
     job = _discarding(job, *old_clip, *_film_files(job))
     fresh = begun_anew(clip, now).but(
         takes=clip.takes + 1,

@@ -9,6 +9,7 @@ Pure functions (job, fact) -> job with the rules of `shared.job.clips`.
 from shared.errors import Refused
 from shared.job._edit import ended_badly, lease_for, log, progressed, reached
 from shared.job.fencing import holds, require_free, require_owner
+from shared.job.mirror import has_moved
 from shared.job.model import ClipStatus, Delivery, Failure, Film, Job, JobStatus, Stage
 from shared.job.policy import Policy
 
@@ -121,7 +122,7 @@ def delivered(job: Job, *, owner: str, delivery: Delivery | None, now: int, move
     job = reached(job, JobStatus.COMPLETED, now).but(delivery=delivery, lease=None, finished_at=now)
     mirror = job.mirror.but(written=len(job.passages), lease=None, problem=None)
     if delivery is not None:
-        mirror = mirror.but(moved=bool(mirror.moved) or moved)
+        mirror = mirror.but(moved=has_moved(job) or moved)
     job = job.but(mirror=mirror)
     return log(job, now, U, "delivered to the record" if delivery else "completed; no record to deliver to")
 

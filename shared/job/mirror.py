@@ -27,6 +27,11 @@ def is_settled(job: Job) -> bool:
     return job.status.is_final and is_mirrored and not any(webhook.is_pending for webhook in job.webhooks)
 
 
+def has_moved(job: Job) -> bool:
+    """Whether the record has taken any Status of this job's; in older documents, whether it has been told of any."""
+    return job.mirror.moved if job.mirror.moved is not None else job.mirror.written > 0
+
+
 def next_status(job: Job, *, now: int, policy: Policy) -> tuple[JobStatus, int] | None:
     """Return the next status to write into the record and how many passages are then written, or None.
 
@@ -73,7 +78,7 @@ def mirrored(job: Job, *, owner: str, written: int, now: int, policy: Policy, mo
     mirror = job.mirror.but(
         written=min(max(written, job.mirror.written), len(job.passages)),
         lease=lease_for(owner, now, policy.lease_ms),
-        moved=bool(job.mirror.moved) or moved,
+        moved=has_moved(job) or moved,
         attempts=0,
         not_before=0,
         problem=None,

@@ -70,7 +70,8 @@ class AttemptState(StrEnum):
     """The provider took it and gave a task id."""
     SUCCEEDED = "succeeded"
     FAILED = "failed"
-    """The provider took it and gave it up, or its result was unusable."""
+    """The provider took it and gave it up, or its result was unusable; or its fate is unknown, and a clip of another
+    prompt is wished for instead (then without a task id)."""
     REFUSED = "refused"
     """The provider did not take it; nothing was bought."""
 

@@ -20,7 +20,8 @@ class ClipFailurePolicy(StrEnum):
     SKIP = "skip"
     """The film is made without the clip, as long as `Job.min_clips` are left."""
     RETRY = "retry"
-    """The clip is begun anew once, with all models, before the job fails."""
+    """The clip is begun anew once, with all models, before the job fails; not if it was billed. A result that waits
+    is fetched again instead."""
 
 
 class Priority(StrEnum):

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from services.gateway.airtable_watch import APPROVAL_EVERY_MAX_S, Watching, approval_every_s
+from services.gateway.airtable_watch import APPROVAL_EVERY_MAX_S, Watching, WatchPlan, approval_every_s
+from shared.airtable.protocol import Record
 from shared.job.create import ClipWish, JobWish, new_job, new_job_id
 from shared.job.film import fail
 from shared.job.mirror import is_settled
@@ -252,6 +253,31 @@ async def test_a_view_can_be_watched_instead_of_the_status(open_world: OpenWorld
     await w.until(job.id, lambda job: job.mirror.written >= 1, "the record says Generating")
     await looks(w, 3)
     assert len(await jobs_of(w, record)) == 1
+    ended = await w.store.update(job.id, partial(fail, failure=BROKEN, now=w.clock()))
+    await w.parts.context.emitter.ended(ended)
+    await w.until(job.id, is_settled, "the record says Failed")
+    for _ in range(3):  # longer in all than a mark lives
+        w.clock.leap(60 * 86_400_000)
+        await looks(w, 2)
+    assert {each.id for each in await jobs_of(w, record)} <= {job.id}
+    assert await w.store.get_mark(f"airtable:made:{record}") == job.id
+
+
+@pytest.mark.parametrize(
+    ("status", "is_wish"),
+    [("Queued", True), (None, True), (["Queued"], True), ("Completed", False), (["Failed"], False), ("Failed\n", False),
+     ({"odd": 1}, False)],
+)  # fmt: skip
+def test_only_a_status_that_somebody_else_has_written_is_a_new_wish(status: Any, is_wish: bool) -> None:
+    watching = Watching.__new__(Watching)
+    watching._plan = WatchPlan()
+    assert watching._is_wish(Record("rec1", {"Status": status}, "2026-01-01T00:00:00.000Z")) is is_wish
+
+
+async def test_a_record_in_a_view_is_a_new_wish_once_somebody_has_written_its_status(open_world: OpenWorld) -> None:
+    w = await opened(open_world, airtable_trigger="poll", airtable_trigger_poll_s=1, airtable_trigger_view="Grid view")
+    record = await w.add_record(**FIELDS)
+    (job,) = await until_jobs(w, record, 1)
     ended = await w.store.update(job.id, partial(fail, failure=BROKEN, now=w.clock()))
     await w.parts.context.emitter.ended(ended)
     await w.until(job.id, is_settled, "the record says Failed")

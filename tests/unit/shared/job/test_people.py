@@ -3,7 +3,7 @@
 import pytest
 
 from shared.events import JobCancelled, JobCreated, JobReview, JobStitched, VideoReady
-from shared.job.clips import attempt_failed, clip_home, order_declined, order_taken
+from shared.job.clips import attempt_failed, clip_home, give_up_order, order_declined, order_taken
 from shared.job.control import approve, cancel, regenerate, retry
 from shared.job.film import begin_stitch, fail, film_stitched, renew_step
 from shared.job.mirror import is_settled, next_status
@@ -237,6 +237,18 @@ class TestMakingAClipAnew:
         assert refusal(lambda: order_taken(job, 1, 1, task_id="late", now=LATER, policy=POLICY)) == "thrown_away"
         same = regenerate(lost, 1, now=LATER)
         assert order_taken(same, 1, 1, task_id="late", now=LATER, policy=POLICY).clip(1).in_flight
+
+    def test_forgets_the_old_one_s_result_that_waits_at_the_provider(self) -> None:
+        job = attempt_failed(
+            fetching(generating(accepted(1, on_clip_failure=ClipFailurePolicy.RETRY))), 1, 1,
+            failure=failure(code="http_503"), again_at=None, now=T, owner="fetch-1", result_waits=True,
+        )  # fmt: skip
+        job = failed(attempt_failed(
+            fetching(job), 1, 1, failure=failure(), again_at=None, now=T, owner="fetch-1", result_waits=True
+        ))  # fmt: skip
+        job = regenerate(job, 1, prompt="a red boat", now=LATER)
+        job = give_up_order(job, 1, failure=failure(), now=LATER)
+        assert job.clip(1).status is ClipStatus.PENDING, "begun anew, not fetched again"
 
     def test_of_a_job_that_failed_lets_it_go_on_without_its_film(self) -> None:
         job = regenerate(failed(stitched()), 1, now=LATER)
