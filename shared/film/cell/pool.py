@@ -155,11 +155,11 @@ class _Job:
         self._task, self._arguments, self._on_share = task, arguments, on_share
         self._lock = threading.Lock()
         self._cell: _Cell | None = None
-        self._stopped = False
+        self._stopped = threading.Event()
 
     def run(self) -> Answer:
         """Have it done. Blocking."""
-        if self._stopped:
+        if self._stopped.is_set():
             raise CellDied("stopped before it began")
         try:
             cell = _pool.take()
@@ -167,7 +167,7 @@ class _Job:
             raise EncodeFailed(f"no decoder process could be started: {error}") from error
         with self._lock:
             self._cell = cell
-            stopped = self._stopped
+            stopped = self._stopped.is_set()
         unhurt = False
         try:
             if stopped:
@@ -187,15 +187,17 @@ class _Job:
             raise
         finally:
             with self._lock:  # whoever stops this task must not kill a cell that is another's by then
-                self._cell = None
-            if unhurt:
+                self._cell, perhaps_killed = None, self._stopped.is_set()
+            if unhurt and perhaps_killed:
+                cell.close()
+            elif unhurt:
                 _pool.give_back(cell)
         return answer
 
     def stop(self) -> None:
         """Kill the cell it is in."""
         with self._lock:
-            self._stopped = True
+            self._stopped.set()
             if self._cell is not None:
                 self._cell.kill()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import signal
@@ -10,11 +11,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from shared.film import DiskFull, EngineError, Limits, TimedOut, make, stitch
-from shared.film.cell import ask, begin, close_idle, warm_up
+from shared.film.cell import Answer, ask, begin, close_idle, pool, warm_up
 from shared.film.errors import VerifyFailed
 from shared.film.fades import Placement
 from tests.support.media import Clip
@@ -23,6 +25,7 @@ from tests.support.waiting import eventually
 #: Days of silence.
 ENDLESS = {"runs": [(0, 10_000_000)], "excerpts": [None], "places": [Placement(0, 1)], "errors": [0],
            "sample_rate": 48000, "channels": 2, "bit_rate": 128_000}  # fmt: skip
+RUBBISH = {"codec": "h264", "extradata": b"", "packets": [b"rubbish!"], "threads": 1}
 
 
 def _cells_of(parent: int) -> list[int]:
@@ -46,8 +49,7 @@ async def test_a_cell_is_kept_warm_and_used_again() -> None:
 
     for _ in range(2):
         with pytest.raises(VerifyFailed):
-            await ask("decode_pictures", {"codec": "h264", "extradata": b"", "packets": [b"rubbish!"], "threads": 1},
-                      Limits())  # fmt: skip
+            await ask("decode_pictures", RUBBISH, Limits())
 
     assert _cells_of(os.getpid()) == before
     close_idle()
@@ -93,6 +95,30 @@ async def test_a_task_that_nobody_waits_for_can_be_stopped() -> None:
     assert _cells_of(os.getpid()) == []
     with pytest.raises(EngineError):
         await begun.answer(60)
+
+
+@pytest.mark.parametrize("task", ["encode_sound", "decode_pictures"], ids=["answered", "failed"])
+async def test_a_cell_that_is_killed_just_after_its_answer_is_not_used_again(
+    task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close_idle()
+    given: dict[str, Any] = {"encode_sound": ENDLESS | {"runs": [(0, 2)]}, "decode_pictures": RUBBISH}
+    call, job = pool._Cell.call, pool._Job(task, given[task] | {"memory_bytes": 1 << 32, "cpu_s": 60}, lambda _: None)
+
+    def answered_then_stopped(cell: Any, *arguments: Any) -> Answer:
+        try:
+            return call(cell, *arguments)
+        finally:
+            job.stop()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pool._Cell, "call", answered_then_stopped)
+        with contextlib.suppress(VerifyFailed):
+            await asyncio.to_thread(job.run)
+
+    assert _cells_of(os.getpid()) == []
+    answer = await ask("encode_sound", given["encode_sound"], Limits())
+    assert answer.result == [2]
 
 
 async def test_a_film_that_cannot_be_written_leaves_no_cell_at_work(
