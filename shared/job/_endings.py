@@ -147,16 +147,14 @@ def _has_second_chance(job: Job, clip: Clip, failure: Failure) -> bool:
 
     Never after an order of unknown fate, which may be paid for, nor after one that was billed without a result.
     """
-    attempt = clip.attempt
-    billed = attempt is not None and attempt.number > clip.counted_from and bool(attempt.credits)
-    if billed and attempt is not None and not attempt.result_waits:
-        return False
+    billed_in_vain = any(attempt.credits and not attempt.result_waits for attempt in clip.tries[-1:])
     return (
         job.on_clip_failure is ClipFailurePolicy.RETRY
         and job.status in MAKING
         and job.failure is None
         and clip.auto_retries == 0
         and failure.code != "ambiguous"
+        and not billed_in_vain
     )
 
 

@@ -70,8 +70,7 @@ class AttemptState(StrEnum):
     """The provider took it and gave a task id."""
     SUCCEEDED = "succeeded"
     FAILED = "failed"
-    """The provider took it and gave it up, or its result was unusable; or its fate is unknown, and a clip of another
-    prompt is wished for instead (then without a task id)."""
+    """The provider took it and gave it up, its result was unusable, or it was lost and then thrown away."""
     REFUSED = "refused"
     """The provider did not take it; nothing was bought."""
 
@@ -251,8 +250,7 @@ class Mirror(Document):
     Attributes:
         written: how many of `Job.passages` the record has seen (or were skipped for good).
         lease: held while somebody writes to the record.
-        moved: whether the record has taken any of them: its `Status` is not what it was before the job. None in
-            documents of the time before this was noted.
+        moved: whether the record's `Status` has taken any of them; None in documents from before this was noted.
     """
 
     written: int = 0

@@ -113,6 +113,7 @@ class World:
         http: a client of the gateway, over real HTTP.
         app: the gateway's application.
         surprises: what handlers raised beside `OUTCOMES`; must stay empty.
+        under_way: how many handlers are at work.
     """
 
     parts: Parts
@@ -125,6 +126,7 @@ class World:
     app: FastAPI = field(default_factory=FastAPI)
     working: "asyncio.Task[None] | None" = None
     surprises: list[BaseException] = field(default_factory=list)
+    under_way: int = 0
     stack: AsyncExitStack = field(default_factory=AsyncExitStack)
     replicas: int = 0
 
@@ -274,6 +276,7 @@ class World:
         handler: Handler = route.handler
 
         async def handle(delivery: Delivery) -> None:
+            self.under_way += 1
             try:
                 await handler(delivery)
             except OUTCOMES:
@@ -281,6 +284,8 @@ class World:
             except Exception as error:
                 self.surprises.append(error)
                 raise
+            finally:
+                self.under_way -= 1
 
         return replace(route, handler=handle)
 

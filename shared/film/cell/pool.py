@@ -215,15 +215,11 @@ class Begun:
             EngineError: It failed, took longer than this from now on, or the cell died of it.
             asyncio.CancelledError: The caller was cancelled; the cell is gone by then.
         """
-        future = asyncio.wrap_future(self._future)
         try:
             async with asyncio.timeout(timeout_s):
-                return await asyncio.shield(future)
+                return await asyncio.shield(asyncio.wrap_future(self._future))
         except (asyncio.CancelledError, TimeoutError) as error:
-            self._job.stop()
-            # Whatever it still ends with is of no interest.
-            with contextlib.suppress(EngineError):
-                await future
+            await self.stop()
             if isinstance(error, TimeoutError):
                 raise TimedOut(f"decoding took longer than {timeout_s:.0f} s") from error
             raise
@@ -231,6 +227,7 @@ class Begun:
     async def stop(self) -> None:
         """Kill the cell it is in, for a task that nobody waits for; the cell is gone then."""
         self._job.stop()
+        # Whatever it still ends with is of no interest.
         with contextlib.suppress(EngineError):
             await asyncio.shield(asyncio.wrap_future(self._future))
 
@@ -274,12 +271,12 @@ async def ask(
         asyncio.CancelledError: The caller was cancelled; the cell is gone by then.
     """
     loop = asyncio.get_running_loop()
-    begun = begin(task, arguments, limits, lambda share: _tell(loop, on_share, share))
+
+    def report(share: float) -> None:
+        loop.call_soon_threadsafe(on_share, share)
+
+    begun = begin(task, arguments, limits, report)
     return await begun.answer(limits.step_timeout_s if timeout_s is None else timeout_s)
-
-
-def _tell(loop: asyncio.AbstractEventLoop, on_share: Callable[[float], None], share: float) -> None:
-    loop.call_soon_threadsafe(on_share, share)
 
 
 def warm_up(count: int = 1) -> None:

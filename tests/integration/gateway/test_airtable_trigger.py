@@ -58,6 +58,13 @@ async def until_hooked(w: World) -> None:
     await eventually(hooked, "the webhook is made", 20)
 
 
+async def ends(w: World, job: Job) -> Job:
+    """Let the job fail, and return it once its record has been told."""
+    ended = await w.store.update(job.id, partial(fail, failure=BROKEN, now=w.clock()))
+    await w.parts.context.emitter.ended(ended)
+    return await w.until(job.id, is_settled, "the record has been told")
+
+
 async def looks(w: World, count: int = 1) -> None:
     """Return after so many more looks at the table."""
 
@@ -115,9 +122,7 @@ async def test_a_record_whose_status_takes_none_of_our_words_is_not_made_again_a
     await w.airtable.post("fields", {"options": {"Status": ["Queued"]}})
     record = await w.add_record(**FIELDS, Status="Queued")
     (job,) = await until_jobs(w, record, 1)
-    ended = await w.store.update(job.id, partial(fail, failure=BROKEN, now=w.clock()))
-    await w.parts.context.emitter.ended(ended)
-    await w.until(job.id, is_settled, "the record has been told")
+    await ends(w, job)
     await looks(w, 3)
     assert len(await jobs_of(w, record)) == 1
 
@@ -129,9 +134,7 @@ async def test_a_record_that_is_queued_again_after_its_job_becomes_another(
     w = await opened(open_world, airtable_trigger="poll", airtable_trigger_poll_s=1)
     record = await w.add_record(**FIELDS, Status="Queued")
     (job,) = await until_jobs(w, record, 1)
-    ended = await w.store.update(job.id, partial(fail, failure=BROKEN, now=w.clock()))
-    await w.parts.context.emitter.ended(ended)
-    await w.until(job.id, is_settled, "the record says so")
+    assert (await ends(w, job)).mirror.moved is True
     assert (await w.statuses(record))[-1] == "Failed"
     await w.store.update(job.id, lambda each: each.but(mirror=each.mirror.but(moved=moved)))
     await person_writes(w, record, Status="Queued")
@@ -253,9 +256,7 @@ async def test_a_view_can_be_watched_instead_of_the_status(open_world: OpenWorld
     await w.until(job.id, lambda job: job.mirror.written >= 1, "the record says Generating")
     await looks(w, 3)
     assert len(await jobs_of(w, record)) == 1
-    ended = await w.store.update(job.id, partial(fail, failure=BROKEN, now=w.clock()))
-    await w.parts.context.emitter.ended(ended)
-    await w.until(job.id, is_settled, "the record says Failed")
+    await ends(w, job)
     for _ in range(3):  # longer in all than a mark lives
         w.clock.leap(60 * 86_400_000)
         await looks(w, 2)
@@ -278,9 +279,7 @@ async def test_a_record_in_a_view_is_a_new_wish_once_somebody_has_written_its_st
     w = await opened(open_world, airtable_trigger="poll", airtable_trigger_poll_s=1, airtable_trigger_view="Grid view")
     record = await w.add_record(**FIELDS)
     (job,) = await until_jobs(w, record, 1)
-    ended = await w.store.update(job.id, partial(fail, failure=BROKEN, now=w.clock()))
-    await w.parts.context.emitter.ended(ended)
-    await w.until(job.id, is_settled, "the record says Failed")
+    await ends(w, job)
     await looks(w, 3)
     assert len(await jobs_of(w, record)) == 1
     await person_writes(w, record, Status="Queued")
