@@ -144,7 +144,8 @@ def _with_closing(application: ASGIApp, closing: asyncio.Event) -> ASGIApp:
 async def pause(duration_ms: float) -> None:
     """Wait within a request; no longer than the server is open."""
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(_closing.get().wait(), duration_ms / 1000)
+        async with asyncio.timeout(duration_ms / 1000):
+            await _closing.get().wait()
 
 
 async def _until_gone(receive: Receive) -> None:

@@ -71,7 +71,8 @@ class Groups:
 
     async def _wait(self, key: str, group: _Group, event: asyncio.Event, hold_s: float) -> None:
         try:
-            await asyncio.wait_for(event.wait(), hold_s)
+            async with asyncio.timeout(hold_s):
+                await event.wait()
         except TimeoutError:
             # The rest never came (refused, lost, cancelled): nobody is held for ever.
             if self._groups.get(key) is group:

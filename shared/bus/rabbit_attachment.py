@@ -55,7 +55,8 @@ class Attachment:
         """Attach; returns without if that takes too long, and then keeps trying in the background."""
         self._task = asyncio.create_task(self._stay(), name=self._name)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._attached.wait(), ATTACH_S)
+            async with asyncio.timeout(ATTACH_S):
+                await self._attached.wait()
 
     @property
     def is_up(self) -> bool:

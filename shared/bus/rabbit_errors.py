@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 from aio_pika.exceptions import ChannelPreconditionFailed, DeliveryError, PublishError
 
-from shared.bus.cancellation import cancellations
 from shared.bus.outcomes import describe
+from shared.cancellation import cancellations, heeding_cancellation
 from shared.errors import PublishFailed
 
 
@@ -25,7 +25,8 @@ def broker_call(what: str) -> Iterator[None]:
     """
     cancelled_before = cancellations()
     try:
-        yield
+        with heeding_cancellation():
+            yield
     except PublishFailed:
         raise
     except PublishError as error:

@@ -157,12 +157,12 @@ class Link:
     async def _connect_to(self, url: URL) -> None:
         where = f"{url.host}:{url.port}" if url.port else str(url.host)
         with broker_call(f"cannot use RabbitMQ at {where}"):
-            connection = await aio_pika.connect(
+            # Kept at once: should we have been cancelled meanwhile, `close` finds it.
+            connection = self._connection = await aio_pika.connect(
                 url.update_query(heartbeat=url.query.get("heartbeat", self._heartbeat_s)),
                 timeout=CONNECT_S,
                 client_properties={"connection_name": f"sora-stitcher {self._purpose}"},
             )
-        self._connection = connection
         lost = self._lost = asyncio.Event()
 
         def on_close(_: AbstractConnection | None, error: BaseException | None) -> None:

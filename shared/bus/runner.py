@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable
 from random import Random
 from typing import ParamSpec
 
-from shared.bus.cancellation import cancellations
 from shared.bus.observer import BusObserver, Settlement
 from shared.bus.outcomes import Acknowledge, Bury, Outcome, Redeliver, after_error, after_failed_burial
 from shared.bus.protocol import Delivery, Handler, OnDead, Subscription
 from shared.bus.wire import payload_problem
+from shared.cancellation import cancellations
 
 P = ParamSpec("P")
 

@@ -217,7 +217,8 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         return
     _signal_group(process, signal.SIGTERM)
     try:
-        await asyncio.wait_for(process.wait(), _TERM_GRACE_S)
+        async with asyncio.timeout(_TERM_GRACE_S):
+            await process.wait()
     except TimeoutError:
         pass  # It did not heed the request in time: the kill below is for that.
     finally:

@@ -16,6 +16,7 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import NoScriptError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from shared.cancellation import heeding_cancellation
 from shared.clock import Clock, now_ms
 from shared.errors import ConfigurationError, StoreUnavailable
 from shared.store.redis_layout import Argument, CommandRefused, RedisLayoutBackend
@@ -86,7 +87,8 @@ class RedisBackend(RedisLayoutBackend):
     async def _execute(self, *command: Argument) -> Any:
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await self._client.execute_command(*command)  # type: ignore[no-untyped-call]
+                with heeding_cancellation():
+                    return await self._client.execute_command(*command)  # type: ignore[no-untyped-call]
         except NoScriptError as error:
             raise CommandRefused(str(error)) from error
         except _BROKEN as error:

@@ -95,7 +95,10 @@ class Process:
     def stop(self, timeout_s: float = 40) -> int:
         """End it with SIGTERM and return its exit code."""
         self.signal(signal.SIGTERM)
-        return self.process.wait(timeout_s)
+        try:
+            return self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{self.name} did not stop within {timeout_s} s:\n{self.tail()}") from None
 
     def tail(self, lines: int = 40) -> str:
         """Return the end of its output."""

@@ -217,7 +217,7 @@ class Begun:
         """
         try:
             async with asyncio.timeout(timeout_s):
-                return await asyncio.shield(asyncio.wrap_future(self._future))
+                return await asyncio.shield(self._watched())
         except (asyncio.CancelledError, TimeoutError) as error:
             await self.stop()
             if isinstance(error, TimeoutError):
@@ -229,7 +229,17 @@ class Begun:
         self._job.stop()
         # Whatever it still ends with is of no interest.
         with contextlib.suppress(EngineError):
-            await asyncio.shield(asyncio.wrap_future(self._future))
+            await asyncio.shield(self._watched())
+
+    def _watched(self) -> asyncio.Future[Answer]:
+        """Return it as a future of this event loop.
+
+        Whoever waits behind a shield may be cancelled. What it ends with then is nobody's any more, and asyncio is told
+        so: it would print an error that was never asked for.
+        """
+        watched = asyncio.wrap_future(self._future)
+        watched.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        return watched
 
 
 def begin(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import os
 import signal
 import subprocess
@@ -75,11 +76,17 @@ async def test_cancelling_kills_the_cell_at_work() -> None:
         return bool(_cells_of(os.getpid()))
 
     await eventually(at_work, "a cell is at work")
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, complaint: complaints.append(complaint))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
 
     assert _cells_of(os.getpid()) == []
+    del task
+    await asyncio.sleep(0)  # until the loop has let go of it, too
+    gc.collect()
+    assert complaints == []  # its end is no error that somebody forgot to look at
 
 
 async def test_a_task_that_nobody_waits_for_can_be_stopped() -> None:
