@@ -1,4 +1,4 @@
-"""MoviePy's way, run by the interpreter of its own environment: ``moviepy_join.py OUTPUT FADE_S PRESET CLIP...``."""
+"""MoviePy's way, by the interpreter of its own environment: ``moviepy_join.py OUTPUT FADE_S PRESET CRF CLIP...``."""
 
 import sys
 
@@ -6,7 +6,7 @@ from moviepy import CompositeVideoClip, VideoFileClip, concatenate_videoclips, v
 
 
 def main() -> None:
-    output, fade_s, preset, *paths = sys.argv[1:]
+    output, fade_s, preset, crf, *paths = sys.argv[1:]
     fade = float(fade_s)
     clips = [VideoFileClip(path) for path in paths]
     if fade:
@@ -20,7 +20,7 @@ def main() -> None:
     else:
         film = concatenate_videoclips(clips)
     film.write_videofile(
-        output, codec="libx264", preset=preset, audio_codec="aac", ffmpeg_params=["-crf", "20"], logger=None
+        output, codec="libx264", preset=preset, audio_codec="aac", ffmpeg_params=["-crf", crf], logger=None
     )
 
 

@@ -20,6 +20,8 @@ T = TypeVar("T")
 Way = Callable[[Path], Film | None]
 ROOT = Path(__file__).resolve().parents[1]
 BENCH_VENV = ROOT / ".venv-bench"
+#: x264's quality, the same for whoever encodes: what `Wishes` has when nothing is said.
+CRF = str(Wishes().crf)
 
 
 def ffmpeg(*arguments: str) -> None:
@@ -101,7 +103,7 @@ def concat_filter(clips: Sequence[Path], preset: str) -> Way:
         pads = "".join(f"[{i}:v][{i}:a]" for i in range(len(clips)))
         graph = f"{pads}concat=n={len(clips)}:v=1:a=1[v][a]"
         ffmpeg(*_inputs(clips), "-filter_complex", graph, "-map", "[v]", "-map", "[a]", "-c:v", "libx264", "-preset",
-               preset, "-crf", "20", "-c:a", "aac", "-movflags", "+faststart", str(output))  # fmt: skip
+               preset, "-crf", CRF, "-c:a", "aac", "-movflags", "+faststart", str(output))  # fmt: skip
 
     return run
 
@@ -115,7 +117,7 @@ def plain_xfade(clips: Sequence[Path], seconds: float, fade_s: float, preset: st
             steps.append(f"[{audio}][{index}:a]acrossfade=d={fade_s}[a{index}]")
             video, audio = f"v{index}", f"a{index}"
         maps = ("-filter_complex", ";".join(steps), "-map", f"[{video}]", "-map", f"[{audio}]")
-        settings = ("-c:v", "libx264", "-pix_fmt", "yuv420p", "-preset", preset, "-crf", "20", "-c:a", "aac")
+        settings = ("-c:v", "libx264", "-pix_fmt", "yuv420p", "-preset", preset, "-crf", CRF, "-c:a", "aac")
         ffmpeg(*_inputs(clips), *maps, *settings, str(output))
 
     return run
@@ -127,7 +129,7 @@ def overlap_alone(clips: Sequence[Path], fade_s: float, preset: str) -> Way:
     def run(output: Path) -> None:
         frames = round(fade_s * 30) * (len(clips) - 1)
         ffmpeg("-i", str(clips[0]), "-frames:v", str(frames), "-an", "-c:v", "libx264", "-preset", preset, "-crf",
-               "18", str(output))  # fmt: skip
+               CRF, str(output))  # fmt: skip
 
     return run
 
@@ -135,7 +137,7 @@ def overlap_alone(clips: Sequence[Path], fade_s: float, preset: str) -> Way:
 def moviepy(clips: Sequence[Path], fade_s: float, preset: str) -> Way:
     def run(output: Path) -> None:
         script = ROOT / "benchmarks" / "moviepy_join.py"
-        command = [str(prepared_moviepy()), str(script), str(output), str(fade_s), preset, *map(str, clips)]
+        command = [str(prepared_moviepy()), str(script), str(output), str(fade_s), preset, CRF, *map(str, clips)]
         subprocess.run(command, check=True, cwd=output.parent, stdout=subprocess.DEVNULL)
 
     return run

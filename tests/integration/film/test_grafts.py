@@ -13,9 +13,13 @@ import pytest
 
 from benchmarks.quality import Picture, psnr_db, ssim
 from shared.film import Action, Film, Limits, Probe, Transition, Wishes, ffmpeg_exe, make, probe, stitch
+from shared.film.cell import grafting
+from shared.film.cell.grafting import Stretch
+from shared.film.entries import parse_visual_entry
 from shared.film.errors import VerifyFailed
 from shared.film.heads import with_head
 from shared.film.join import Draft
+from shared.film.mp4 import read_movie
 from shared.film.planning import plan
 from shared.film.verify import verify_joints
 from tests.support.media import Clip, watch
@@ -127,6 +131,28 @@ async def test_a_graft_that_does_not_take_is_replaced_by_encoding_more(
     assert [each.step for each in film.fallbacks] == ["graft"]
     assert [each.action for each in film.plan.segments] == [Action.COPY, Action.ENCODE]
     _check_film(film, clips)
+
+
+def test_pictures_that_nothing_refers_to_are_not_decoded_on_the_way(clip_of: ClipMaker) -> None:
+    """A clip with one key frame has to be decoded from its beginning, however near its end the transition is."""
+    clip = clip_of(replace(LONG, extra=("-preset", "medium")))
+    track = read_movie(clip).first("video")
+    assert track is not None
+    places = zip(track.sizes.tolist(), track.offsets.tolist(), strict=True)
+    packets = tuple(clip.read_bytes()[offset : offset + size] for size, offset in places)
+    config, wanted = parse_visual_entry(track.entries[0]).config, range(FRAMES - 10, FRAMES)
+    stretch = Stretch(config, packets, tuple(track.ranks.tolist()), wanted.start, wanted.stop)
+
+    found = [np.asarray(frame.to_ndarray(format="yuv420p"), np.uint8) for frame in grafting._decoded(stretch, 1)]
+
+    assert all(np.array_equal(one, other) for one, other in zip(found, _pictures(clip)[wanted.start :], strict=True))
+    disposable = [grafting._is_disposable(packet) for packet in packets]
+    assert FRAMES / 3 < sum(disposable) < FRAMES
+    corrupted = tuple(
+        packet if not drop or rank >= wanted.start else packet[: len(packet) // 2]
+        for packet, drop, rank in zip(packets, disposable, stretch.ranks, strict=True)
+    )
+    assert len(list(grafting._decoded(replace(stretch, packets=corrupted), 1))) == len(wanted)
 
 
 def test_the_plan_says_which_pictures_are_not_bit_identical(clip_of: ClipMaker) -> None:
