@@ -13,7 +13,7 @@ from services.stitcher.ahead import Ahead
 from services.stitcher.describing import count, described
 from services.stitcher.watching import Watch
 from services.stitcher.wishes import engine_wishes, known_probe, ready_of, ready_shots
-from shared import tracing
+from shared import metrics, tracing
 from shared.bus.protocol import Delivery, Retry
 from shared.context import Context
 from shared.errors import ArtifactsUnavailable, Refused
@@ -64,6 +64,7 @@ class Stitching:
             await self._release(job, owner)
             raise ArtifactsUnavailable(f"no room for the film: {full}") from full
         except EngineError as error:
+            metrics.STITCH_FALLBACKS.inc(error.given_up)
             await self._failed(job, owner, error, delivery.attempt)
         except BaseException:
             # Drained: whoever gets the message again need not wait for the lease.

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from .encoding import blame, encode_segment
+from .encoding import blame, clips_of, encode_segment
 from .errors import EngineError, TimedOut, unwritable
 from .foreseeing import Foresight, foresee
 from .grafts import GraftRefused, encode_graft
@@ -17,7 +17,7 @@ from .limits import Limits
 from .model import Probe, Wishes
 from .prepared import name_of
 from .seals import seal
-from .threads import all_of, cores
+from .threads import all_of, cores, in_thread
 from .work_folder import Folder, WorkFolder
 
 #: Encodes a piece and returns its file, which is gone when :func:`encode_ahead` returns.
@@ -120,17 +120,17 @@ class _Ahead:
                 await shelf.fill(key, encode)
 
     async def _encode(self, number: int) -> Path:
-        path, clip = self._work / f"piece-{number}", self._plan.segments[number].clip
+        path, segment = self._work / f"piece-{number}", self._plan.segments[number]
         common = (self._plan, number, self._probes, self._wishes, self._limits)
         try:
-            if self._plan.segments[number].graft is None:
+            if segment.graft is None:
                 await encode_segment(*common, path, threads=self._threads, report=_untold)
             else:
                 made = await encode_graft(*common, threads=self._threads, report=_untold)
-                await asyncio.to_thread(made.save, path)
+                await in_thread(lambda _flag: made.save(path))
         except EngineError as error:
-            raise blame(error, clip, self._probes[clip].path.name) from error
-        await asyncio.to_thread(seal, path)
+            raise blame(error, clips_of(segment), self._probes) from error
+        await in_thread(lambda _flag: seal(path))
         return path
 
 

@@ -13,7 +13,7 @@ from .kept import fingerprint_of
 from .limits import Limits
 from .model import Probe
 from .probing import probe
-from .process import clip_input, run_ffmpeg
+from .process import picture_input, run_ffmpeg
 
 #: How much of each end is decoded. The last part costs decoding from its last key frame.
 _END_S = 0.5
@@ -34,12 +34,12 @@ async def check_clip(path: Path, limits: Limits = Limits()) -> Probe:  # noqa: B
         EngineError: It could not be checked.
     """
     found = await asyncio.to_thread(_look, path, limits)
-    head = clip_input(path, t=_END_S)
+    head = picture_input(found, t=_END_S)
     streams = [head["v:0"]]
     if found.audio is not None:
         streams.append(head["a:0"])
     if found.duration_s > 2 * _END_S:
-        tail = clip_input(path, ss=f"{max(0.0, found.duration_s - _END_S):.3f}")
+        tail = picture_input(found, ss=f"{max(0.0, found.duration_s - _END_S):.3f}")
         streams.append(tail["v:0"])
     output = ffmpeg.output(*streams, "-", f="null", fps_mode="passthrough")
     try:

@@ -10,6 +10,7 @@ import ffmpeg
 from .errors import EncodeFailed, NotAVideo
 from .limits import Limits
 from .mix import _MUSIC_FORMATS
+from .model import Wishes
 from .pictures import _LOGO_FORMATS
 from .process import restricted_input, run_ffmpeg
 
@@ -26,6 +27,20 @@ class NotAPicture(NotAVideo):
     """The file is no picture that can be decoded."""
 
     code = "not_a_picture"
+
+
+async def check_extras(wishes: Wishes, limits: Limits) -> None:
+    """Check a film's music and its logo, if it has them: a failing encoder would not say that they are at fault.
+
+    Raises:
+        NotASound: The music is none.
+        NotAPicture: The logo is none.
+        EngineError: It could not be checked.
+    """
+    if wishes.soundtrack is not None:
+        await check_soundtrack(wishes.soundtrack.path, limits)
+    if wishes.logo is not None:
+        await check_logo(wishes.logo.path, limits)
 
 
 async def check_soundtrack(path: Path, limits: Limits = Limits()) -> None:  # noqa: B008 - frozen

@@ -32,6 +32,7 @@ class VisualEntry:
         height: Likewise.
         sar: From ``pasp``; ``None`` if absent.
         colour: From ``colr``; ``None`` if absent.
+        has_range: Whether ``colr`` says which range values have; QuickTime's does not.
         config: Payload of the decoder configuration box (``avcC``, ``hvcC``, ``av1C``, ``vpcC``).
         whole: The entry without statistics boxes.
     """
@@ -43,6 +44,7 @@ class VisualEntry:
     colour: Colour | None
     config: bytes
     whole: bytes
+    has_range: bool = False
 
 
 def parse_visual_entry(entry: bytes) -> VisualEntry:
@@ -55,7 +57,7 @@ def parse_visual_entry(entry: bytes) -> VisualEntry:
     width, height = box.u16(24), box.u16(26)
     sar: Fraction | None = None
     colour: Colour | None = None
-    config = b""
+    config, has_range = b"", False
     kept: list[bytes] = []
     for child in box.children(_VISUAL_BYTES):
         if child.kind in {b"avcC", b"hvcC", b"av1C", b"vpcC"}:
@@ -63,12 +65,13 @@ def parse_visual_entry(entry: bytes) -> VisualEntry:
         elif child.kind == b"pasp" and child.u32(0) and child.u32(4):
             sar = Fraction(child.u32(0), child.u32(4))
         elif child.kind == b"colr" and child.read(0, 4) in {b"nclx", b"nclc"}:
-            full = child.read(0, 4) == b"nclx" and bool(child.u8(10) & 0x80)
+            has_range = child.read(0, 4) == b"nclx"
+            full = has_range and bool(child.u8(10) & 0x80)
             colour = Colour(child.u16(4), child.u16(6), child.u16(8), full)
         if child.kind not in _STATISTICS:
             kept.append(make_box(child.kind, child.read()))
     whole = make_box(box.kind, box.read(0, _VISUAL_BYTES), *kept)
-    return VisualEntry(box.kind, width, height, sar, colour, config, whole)
+    return VisualEntry(box.kind, width, height, sar, colour, config, whole, has_range)
 
 
 def avc_config_of(entry: bytes) -> AvcConfig:

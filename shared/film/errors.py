@@ -32,6 +32,7 @@ class EngineError(Exception):
         clip: Zero-based index of the offending input, when one is to blame.
         detail: Diagnostics for a log (the tail of ffmpeg's messages); may be empty.
         retryable: Whether the same call may succeed later without changing its inputs.
+        given_up: How many plans of the film had been given up before it failed for good.
     """
 
     code: ClassVar[str] = "engine_error"
@@ -42,6 +43,7 @@ class EngineError(Exception):
         self.message = message
         self.clip = clip
         self.detail = detail
+        self.given_up = 0
 
     def __str__(self) -> str:
         """People count clips from one."""

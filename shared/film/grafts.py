@@ -16,7 +16,7 @@ from .cell import CellDied, ask, wire
 from .cell.grafting import Recipe, Stretch, move
 from .entries import avc_config_of, parse_visual_entry
 from .errors import Damaged, VerifyFailed
-from .h264 import build_avc_config, parse_sps
+from .h264 import H264Error, build_avc_config, parse_sps
 from .limits import Limits
 from .model import Probe, Wishes
 from .mp4 import Track, read_movie
@@ -143,10 +143,16 @@ def lay_graft(
         number: Which segment.
         probes: One per clip.
         files: Where to write the packets of both segments.
+
+    Raises:
+        GraftRefused: A packet cannot be given its new number.
     """
     segment, behind = plan.segments[number], plan.segments[number + 1]
     after = probes[segment.clip + 1]
-    return _write(made, segment, behind, after, _picture_track(after), files)
+    try:
+        return _write(made, segment, behind, after, _picture_track(after), files)
+    except H264Error as error:
+        raise GraftRefused(segment.clip, f"the clip's pictures cannot be renumbered: {error}") from error
 
 
 def _encoded(header: Any, blobs: Sequence[bytes]) -> EncodedGraft:

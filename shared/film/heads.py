@@ -92,6 +92,8 @@ def _first_slice(data: bytes, sps: Sps, known: Mapping[int, Pps]) -> SliceHeader
     position = 0
     while position + 5 < len(data):
         size = int.from_bytes(data[position : position + 4], "big")
+        if not size:
+            raise H264Error("an empty piece of a picture")
         if data[position + 4] & 31 in SLICE_NALS:
             nal = data[position + 4 : position + 4 + size]
             pps = known.get(parse_slice(nal, sps).pps_id)

@@ -10,7 +10,7 @@ import numpy as np
 
 from .aac import FRAME_SAMPLES, AacSource
 from .entries import merge_visual_entries, parse_aac_entry
-from .errors import VerifyFailed
+from .errors import TooLarge, VerifyFailed
 from .fades import Placement
 from .h264 import H264Error
 from .mp4 import Movie, Mp4Error, OutputTrack, Track, read_movie, write_movie
@@ -116,18 +116,28 @@ def add_sound(draft: Draft, sounds: Sequence[SoundSource | None]) -> Draft:
         raise VerifyFailed(f"the pieces cannot share one track: {error}") from error
 
 
-def write(draft: Draft, output: Path, *, checkpoint: Callable[[float], None] = lambda _share: None) -> int:
+def write(
+    draft: Draft,
+    output: Path,
+    *,
+    most_bytes: int = 1 << 62,
+    checkpoint: Callable[[float], None] = lambda _share: None,
+) -> int:
     """Write the film and return its size in bytes. Blocking.
 
     Args:
         draft: The film.
         output: The file to create.
+        most_bytes: Largest film accepted.
         checkpoint: Called with the share of bytes written, 0 to 1; may raise to stop.
 
     Raises:
+        TooLarge: It would be larger.
         OSError: Reading or writing failed.
     """
     total = sum(int(track.sizes.sum()) for track in draft.tracks) + 1
+    if total > most_bytes:
+        raise TooLarge(f"the film would have {total} bytes; the limit is {most_bytes}")
     return write_movie(
         output, draft.sources, draft.tracks, draft.plan.target.timescale,
         checkpoint=lambda done: checkpoint(min(1.0, done / total)),

@@ -61,7 +61,7 @@ def lay_out(
     """
     warnings: list[str] = []
     overlaps = [
-        _overlap(joint, transition, clips, fps, warnings) if transition else 0
+        _overlap(joint, transitions, clips, fps, warnings) if transition else 0
         for joint, transition in enumerate(transitions)
     ]
     kept = [
@@ -97,10 +97,18 @@ def _middle(clip: ClipPlan, kept: _Kept) -> list[Segment]:
     return found
 
 
-def _overlap(joint: int, transition: Transition, clips: Sequence[ClipPlan], fps: Fraction, warnings: list[str]) -> int:
-    """Frames of overlap: as wished, but a clip shares at most half of itself with each neighbour."""
+def _overlap(
+    joint: int, transitions: Sequence[Transition | None], clips: Sequence[ClipPlan], fps: Fraction, warnings: list[str]
+) -> int:
+    """Frames of overlap: as wished, but a clip between two transitions gives each at most half of itself."""
+    transition = transitions[joint]
+    assert transition is not None
     wished = max(1, round(Fraction(transition.duration_s).limit_denominator(100_000) * fps))
-    room = min(clips[joint].frames // 2, clips[joint + 1].frames // 2)
+    between = (joint > 0 and transitions[joint - 1], joint + 1 < len(transitions) and transitions[joint + 1])
+    room = min(
+        clip.frames // 2 if other else clip.frames - 1
+        for clip, other in zip(clips[joint : joint + 2], between, strict=True)
+    )
     if wished > room:
         what = f"is shortened to {room} frames" if room else "becomes a cut"
         warnings.append(f"the {transition.kind} between clips {joint + 1} and {joint + 2} {what}: the clips are short")

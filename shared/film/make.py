@@ -6,10 +6,11 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from .cell import Begun
-from .encoding import blame, encode_segment
+from .encoding import blame, clips_of, encode_segment
 from .errors import EngineError
 from .grafts import EncodedGraft, encode_graft, lay_graft
 from .join import Draft, PictureSource, SoundSource, add_sound, draft_pictures, write
@@ -49,10 +50,10 @@ class Pieces:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """One run of ffmpeg, its weight in the progress, and the clip to blame if it fails."""
+    """One run of ffmpeg, its weight in the progress, and the clips that may be to blame if it fails."""
 
     weight: float
-    clip: int
+    clips: tuple[int, ...]
     run: Callable[[Callable[[float], None], int], Awaitable[None]]
 
 
@@ -143,7 +144,7 @@ class Maker:
             draft = add_sound(draft_pictures(self.plan, pieces.pictures, pieces.tables), pieces.sounds)
             if draft.splicing is not None:
                 encoding.extend(begin_encoding(draft.splicing, self.limits))
-            write(draft, output, checkpoint=checkpoint)
+            write(draft, output, most_bytes=self.limits.output_bytes, checkpoint=checkpoint)
             loop.call_soon_threadsafe(_tell, drafted, draft)
             loop.call_soon_threadsafe(self.reporter.enter, "verify", 98.0, "checking the film")
             return verify_film(output, draft)
@@ -179,7 +180,7 @@ class Maker:
                 self.plan, number, self.probes, self.wishes, self.limits, path, threads=threads, report=report
             )
 
-        steps.append(_Step(float(segment.frames), segment.clip, run))
+        steps.append(_Step(float(segment.frames), clips_of(segment), run))
         return PictureSource(path, 0, segment.frames)
 
     def _graft(self, number: int, segment: Segment, steps: list[_Step], made: _Made) -> PictureSource:
@@ -194,10 +195,11 @@ class Maker:
                 encoded = await encode_graft(
                     self.plan, number, self.probes, self.wishes, self.limits, threads=threads, report=report
                 )
-            laid = await asyncio.to_thread(lay_graft, encoded, self.plan, number, self.probes, files)
+            laying = partial(lay_graft, encoded, self.plan, number, self.probes, files)
+            laid = await in_thread(lambda _flag: laying())
             made.tables[files[0]], made.tables[files[1]] = laid.transition, laid.continued
 
-        steps.append(_Step(float(segment.frames), segment.clip, run))
+        steps.append(_Step(float(segment.frames), clips_of(segment), run))
         return PictureSource(files[0], 0, segment.frames)
 
     async def _ready_made(self, number: int) -> Path | None:
@@ -223,7 +225,7 @@ class Maker:
             await run_ffmpeg(command, self.limits, on_time=lambda at_s: report(at_s / length_s))
 
         # Sound encodes some hundred times faster than pictures do.
-        steps.append(_Step(clip.frames / 100, index, run))
+        steps.append(_Step(clip.frames / 100, (index,), run))
         return SoundSource(path, 0.0)
 
     async def _run(self, steps: list[_Step], *, until_percent: float) -> None:
@@ -240,7 +242,7 @@ class Maker:
                 try:
                     await step.run(shares.of(number), threads)
                 except EngineError as error:
-                    raise blame(error, step.clip, self.probes[step.clip].path.name) from error
+                    raise blame(error, step.clips, self.probes) from error
             shares.of(number)(1.0)
 
         # The longest first: the last to finish should not be the last to start.

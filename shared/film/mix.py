@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -114,7 +115,9 @@ def assemble(
     flag: StopFlag,
 ) -> None:
     """Add every clip's samples at its place into ``film``, interleaved 32-bit floats, with equal-power crossfades."""
-    output = np.memmap(film, np.float32, "w+", shape=(max(1, total), form.channels))
+    with film.open("wb") as file:
+        claim(file.fileno(), 4 * max(1, total) * form.channels)
+    output = np.memmap(film, np.float32, "r+", shape=(max(1, total), form.channels))
     for index, (part, place) in enumerate(zip(parts, places, strict=True)):
         if part is None:
             continue
@@ -126,6 +129,23 @@ def assemble(
             low, high = place.start + first, place.start + last
             output[low:high] += samples[first:last] * envelope(places, index, low, high, form.sample_rate)[:, None]
     output.flush()
+
+
+def claim(file: int, count: int) -> None:
+    """Fill an empty file with so many zeros that have their place on the disk.
+
+    A file that is only said to be as long is filled as memory that is mapped to it is written, and a disk that is full
+    by then ends the process (``SIGBUS``).
+
+    Raises:
+        OSError: There is no room.
+    """
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, 0, count)
+        return
+    zeros = bytes(1 << 20)
+    for at in range(0, count, len(zeros)):
+        os.write(file, zeros[: count - at])
 
 
 def _with_music(film: Any, music: Soundtrack, form: SoundTarget, total: int) -> Any:
@@ -182,7 +202,7 @@ def choose_gain(measured: Loudness, target_lufs: float) -> tuple[float, tuple[st
         return 0.0, ("the film is silent, so its loudness was left alone",)
     wished = target_lufs - measured.integrated_lufs
     allowed = _HIGHEST_PEAK_DB - measured.peak_db
-    if wished <= allowed:
+    if wished <= max(0.0, allowed):  # what clips after lowering has clipped before
         return wished, (f"loudness changed by {wished:+.1f} dB to {target_lufs:.1f} LUFS",)
     gain = max(0.0, allowed)
     reached = measured.integrated_lufs + gain

@@ -28,6 +28,11 @@ coverright coverup coverdown revealleft revealright revealup revealdown
 TRANSITIONS: frozenset[str] = frozenset(_XFADE.split())
 
 
+#: x264's and x265's speed presets, and which of SVT-AV1's takes about as long.
+SVT_PRESETS = {"ultrafast": 13, "superfast": 12, "veryfast": 11, "faster": 10, "fast": 9, "medium": 8, "slow": 6,
+               "slower": 4, "veryslow": 2, "placebo": 0}  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Transition:
     """How one clip becomes the next: an xfade kind over ``duration_s`` seconds of both clips."""
@@ -77,6 +82,10 @@ class Soundtrack:
     fade_in_s: float = 0.5
     fade_out_s: float = 1.5
 
+    def __post_init__(self) -> None:
+        if not self.duck_db >= 0:
+            raise InvalidWishes(f"music goes down by a positive number of dB under other sound, not {self.duck_db}")
+
 
 @dataclass(frozen=True, slots=True)
 class Logo:
@@ -106,9 +115,9 @@ class Wishes:
         fps: Frame rate; ``None`` takes the majority's.
         fit: How a clip of another shape is placed: inside with bars, inside over a blurred copy, or cropped.
         codec: Codec of the film.
-        audio: ``splice`` copies AAC packets and re-encodes only around joints (sound at most half an AAC
-            frame, 10.7 ms at 48 kHz, off its picture, never accumulating); ``exact`` re-encodes the sound
-            and places it to the sample; ``none`` makes a silent film.
+        audio: The clips' sound: ``splice`` copies AAC packets and re-encodes only around joints (at most half an AAC
+            frame, 10.7 ms at 48 kHz, off its picture, never accumulating); ``exact`` re-encodes it and places it to
+            the sample; ``none`` leaves it out (only a soundtrack is heard then).
         transition: The transition of every joint; ``None`` is a hard cut.
         transitions: One entry per joint, overriding ``transition``; empty means "all the same".
         loudness_lufs: Integrated loudness the film's sound is brought to by one gain (EBU R 128).
@@ -116,7 +125,7 @@ class Wishes:
         logo: A picture over the film.
         poster_at_s: Where to take the poster from; ``None`` makes none.
         poster: Where to write the poster; defaults to the film's path with the suffix ``.jpg``.
-        preset: x264/x265 speed preset, or SVT-AV1 preset number.
+        preset: x264/x265 speed preset, also for AV1; there, SVT-AV1's number is understood, too.
         crf: Constant quality of whatever has to be encoded.
     """
 
@@ -150,6 +159,10 @@ class Wishes:
             raise InvalidWishes(f"poster_at_s cannot be negative, not {self.poster_at_s}")
         if self.crf not in range(52):
             raise InvalidWishes(f"crf must be between 0 and 51, not {self.crf}")
+        is_number = self.codec == "av1" and self.preset.isascii() and self.preset.isdigit() and int(self.preset) <= 13
+        if self.preset not in SVT_PRESETS and not is_number:
+            numbers = ", or 0 to 13" if self.codec == "av1" else ""
+            raise InvalidWishes(f"unknown preset {self.preset!r}; known: {', '.join(SVT_PRESETS)}{numbers}")
 
     def at_joint(self, joint: int, joints: int) -> Transition | None:
         """Return the transition wished for at ``joint`` (0 is between the first two clips).

@@ -13,6 +13,9 @@ import resource
 import sys
 from typing import Any
 
+#: A decoder holds some pictures back before it gives the first.
+_FIRST_WITHIN_PACKETS = 64
+
 
 def _restrict(memory_bytes: int, cpu_s: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
@@ -41,6 +44,7 @@ def inspect(path: str, container: str, max_streams: int, max_packets: int) -> di
         if picture is None:
             return {"error": "no_video"}
         times: list[float] = []
+        first: dict[str, Any] = {}
         size, heard, heard_bytes, seen = 0, [float("inf"), float("-inf")], 0, 0
         for packet in source.demux(*[stream for stream in (picture, sound) if stream is not None]):
             if packet.size == 0 or packet.pts is None:
@@ -52,14 +56,28 @@ def inspect(path: str, container: str, max_streams: int, max_packets: int) -> di
             if packet.stream is picture:
                 times.append(at)
                 size += packet.size
+                if not first and len(times) <= _FIRST_WITHIN_PACKETS:
+                    first = _first_picture(packet)
             else:
                 heard = [min(heard[0], at), max(heard[1], at + float((packet.duration or 0) * packet.time_base))]
                 heard_bytes += packet.size
         declared = source.duration / 1_000_000 if source.duration else 0.0
-        return _describe(picture, sound, sorted(times), size, heard, heard_bytes) | {
-            "streams": len(source.streams),
-            "declared_s": declared,
-        }
+        found = _describe(picture, sound, sorted(times), size, heard, heard_bytes)
+        if "video" in found:
+            found["video"] |= first
+        return found | {"streams": len(source.streams), "declared_s": declared}
+
+
+def _first_picture(packet: Any) -> dict[str, Any]:
+    """Say what only a decoded picture tells: how it is turned (clockwise, in degrees), and whether it is interlaced."""
+    import av
+
+    try:
+        for frame in packet.decode():
+            return {"rotation": -frame.rotation % 360, "interlaced": bool(frame.interlaced_frame)}
+    except av.FFmpegError:
+        pass  # Whoever makes a film of it will say so; what is asked here is what the file holds.
+    return {}
 
 
 def _describe(
@@ -77,13 +95,14 @@ def _describe(
         "codec": context.name,
         "width": context.width,
         "height": context.height,
-        "sar": str(context.sample_aspect_ratio or "1"),
+        "sar": str(picture.sample_aspect_ratio or context.sample_aspect_ratio or "1"),
         "pix_fmt": context.pix_fmt or "",
         "range": int(getattr(context, "color_range", 0) or 0),
         "primaries": int(getattr(context, "color_primaries", 2) or 2),
         "transfer": int(getattr(context, "color_trc", 2) or 2),
         "matrix": int(getattr(context, "colorspace", 2) or 2),
         "interlaced": False,
+        "rotation": 0,
         "step_s": step,
         "constant": constant,
         "frames": len(times),

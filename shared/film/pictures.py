@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import Any
 import ffmpeg
 
 from .ffmpeg_binary import sets_chroma_location
-from .model import Fit, Logo, Probe, Wishes
+from .model import SVT_PRESETS, Fit, Logo, Probe, Wishes
 from .plan_model import Action, Plan, Segment, Target
-from .process import clip_input, file_output, restricted_input
+from .process import file_output, picture_input, restricted_input
+from .rates import LAST_FRAME_STEPS
 
 _MATRIX_NAMES = {1: "bt709", 5: "bt470bg", 6: "smpte170m", 9: "bt2020nc"}
 _PRIMARIES_NAMES = {1: "bt709", 5: "bt470bg", 6: "smpte170m", 9: "bt2020"}
@@ -45,17 +47,29 @@ def conform(stream: Any, probe: Probe, target: Target, fit: Fit, frames: int) ->
     late (MPEG-TS, fragmented MP4) gains a repeated frame (measured).
     """
     video = probe.video
+    if video.interlaced:
+        stream = stream.filter("bwdif", mode="send_frame", deint="interlaced")
     if video.constant_rate and video.fps == target.fps:
         stream = stream.filter("settb", str(1 / target.fps)).filter("setpts", "N")
     else:
         stream = stream.filter("setpts", "PTS-STARTPTS")
         stream = stream.filter("fps", fps=str(target.fps), start_time=0)
-    if video.interlaced and video.codec != "h264":
-        stream = stream.filter("bwdif", deint="interlaced")
     if video.colour.is_hdr:
         stream = _tone_map(stream)
     shaped = stream.filter("format", "yuv420p") if _same_form(probe, target) else _shape(stream, probe, target, fit)
-    return shaped.filter("tpad", stop=_PAD_FRAMES, stop_mode="clone").filter("trim", end_frame=frames)
+    return shaped.filter("tpad", stop=_pad_frames(probe, target), stop_mode="clone").filter("trim", end_frame=frames)
+
+
+def _pad_frames(probe: Probe, target: Target) -> int:
+    """How often the last frame may be repeated; see `_PAD_FRAMES`.
+
+    How long the last frame of a clip stays is not said by every container, and then ffmpeg shows it once.
+    """
+    video = probe.video
+    if video.constant_rate and (video.fps == target.fps or probe.container == "mp4"):
+        return _PAD_FRAMES
+    held = 1 if video.constant_rate else LAST_FRAME_STEPS
+    return _PAD_FRAMES + math.ceil(held * target.fps / video.fps)
 
 
 def _same_form(probe: Probe, target: Target) -> bool:
@@ -115,7 +129,7 @@ def encoder_options(target: Target, wishes: Wishes, threads: int) -> dict[str, A
             settings = f"log-level=error:open-gop=0:keyint=250:info=0:pools={max(1, threads)}"
             options |= {"vcodec": "libx265", "preset": wishes.preset, "x265-params": settings, "tag:v": "hvc1"}
         case "av1":
-            speed = wishes.preset if wishes.preset.isdigit() else "8"
+            speed = SVT_PRESETS.get(wishes.preset, wishes.preset)
             options |= {"vcodec": "libsvtav1", "preset": speed, "svtav1-params": f"lp={max(1, threads)}"}
     return options
 
@@ -151,7 +165,7 @@ def _stretch(clip: int, first: int, last: int, probes: Sequence[Probe], plan: Pl
         # Accurate seeking lands on the first frame not before half a frame ahead of the one wanted.
         options["ss"] = f"{float((first - Fraction(1, 2)) / target.fps):.6f}"
         start = 0
-    source = conform(clip_input(probe.path, **options).video, probe, target, wishes.fit, each.frames - (first - start))
+    source = conform(picture_input(probe, **options).video, probe, target, wishes.fit, each.frames - (first - start))
     if start or last < each.frames:
         source = source.filter("trim", start_frame=start, end_frame=last - (first - start))
     return _from_zero(source)

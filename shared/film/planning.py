@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from .errors import InvalidWishes, TooLong
 from .joints import lay_out
-from .model import AudioInfo, Colour, Probe, VideoInfo, Wishes
+from .model import AudioInfo, Colour, Fit, Probe, VideoInfo, Wishes
 from .plan_model import Action, ClipPlan, Cost, Plan, Segment, SoundAction, SoundTarget, Target
 from .rates import film_clock, frames_in
 
@@ -20,6 +20,8 @@ _CODEC_FACTORS = {"h264": 1.0, "hevc": 3.0, "av1": 3.0}
 _SOUND_CPU_S = 1 / 50
 #: The frame rates a film takes over from clips that all have to be encoded anyway.
 _HIGHEST_INHERITED_FPS = 60
+#: Pictures have even numbers of pixels: this much is rounding.
+_SAME_SIZE = Fraction(101, 100)
 _DEFAULT_SOUND = SoundTarget(48_000, 2)
 
 _Form = tuple[str, int, int, Fraction, Fraction, Colour]
@@ -68,11 +70,13 @@ def plan(
         action = Action.NORMALISE if refusals[index] else Action.ENCODE
         reason = "; ".join(refusals[index]) or _forced_reason(wishes)
         pictures.append((_target_frames(probe.video, target.fps), action, reason))
-        warnings += _picture_warnings(index, probe.video, target)
+        warnings += _picture_warnings(index, probe.video, target, wishes.fit)
     sound, heard = _choose_sound(probes, wishes)
     mix = sound is not None and (
         wishes.audio == "exact" or wishes.loudness_lufs is not None or wishes.soundtrack is not None
     )
+    if sound is None and wishes.loudness_lufs is not None:
+        warnings.append("a silent film has no loudness")
     if mix:
         heard = [_mixed(action, reason) for action, reason in heard]
     clips = tuple(
@@ -265,11 +269,13 @@ def _differences(video: VideoInfo, target: Target) -> list[str]:
     return found
 
 
-def _picture_warnings(index: int, video: VideoInfo, target: Target) -> list[str]:
+def _picture_warnings(index: int, video: VideoInfo, target: Target, fit: Fit) -> list[str]:
     name, (width, height) = f"clip {index + 1}", video.display_size
     found = []
-    if width < target.width and height < target.height:
-        found.append(f"{name} is enlarged from {width}x{height} to fit {target.width}x{target.height}")
+    factors = (target.width * target.sar / width, Fraction(target.height, height))
+    if (max(factors) if fit == "cover" else min(factors)) > _SAME_SIZE:
+        verb = "fill" if fit == "cover" else "fit"
+        found.append(f"{name} is enlarged from {width}x{height} to {verb} {target.width}x{target.height}")
     if video.fps != target.fps:
         verb = "dropped" if video.fps > target.fps else "repeated"
         found.append(
@@ -284,8 +290,10 @@ def _picture_warnings(index: int, video: VideoInfo, target: Target) -> list[str]
 
 
 def _choose_sound(probes: Sequence[Probe], wishes: Wishes) -> tuple[SoundTarget | None, list[tuple[SoundAction, str]]]:
-    if wishes.audio == "none":
+    if wishes.audio == "none" and wishes.soundtrack is None:
         return None, [(SoundAction.NONE, "a silent film was asked for")] * len(probes)
+    if wishes.audio == "none":
+        return _DEFAULT_SOUND, [(SoundAction.SILENCE, "only the music was asked for")] * len(probes)
     weights: dict[SoundTarget, float] = {}
     for probe in probes:
         if probe.audio and not probe.audio.odd:

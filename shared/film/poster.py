@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 
 import ffmpeg
@@ -26,7 +27,7 @@ async def make_poster(film: Path, output: Path, at_s: float, limits: Limits = Li
     Raises:
         EngineError: The film does not decode, or the picture cannot be written.
     """
-    temporary = output.with_name(f".{output.name}.part")
+    temporary = output.with_name(f".{output.name}.{secrets.token_hex(4)}.part")
     try:
         # The second attempt is for a moment beyond the end: every later picture overwrites the one before.
         attempts: tuple[tuple[dict[str, str], dict[str, int]], ...] = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import ffmpeg
@@ -15,6 +16,7 @@ from .model import Probe, Wishes
 from .planning import is_unwrapped
 from .probing import check_limits, probe
 from .process import clip_input, file_output, run_ffmpeg
+from .threads import StopFlag, in_thread
 from .work_folder import Folder
 
 _PROBES_AT_A_TIME = 4
@@ -30,28 +32,29 @@ async def probe_all(inputs: Sequence[Path | Probe], limits: Limits) -> list[Prob
         raise TooLarge(f"{len(inputs)} clips were given; the limit is {limits.clips}")
     found: list[Probe | EngineError | None] = [None] * len(inputs)
 
-    def look(first: int) -> None:
+    def look(first: int, flag: StopFlag) -> None:
         for index in range(first, len(inputs), lanes):
+            flag.check()
             try:
-                found[index] = _look(inputs[index], limits)
+                found[index] = _look(inputs[index], limits, flag)
             except EngineError as error:
                 error.clip = index
                 found[index] = error
 
     # Only an odd container waits for another process; clips that are known take microseconds.
     lanes = 1 if all(isinstance(given, Probe) for given in inputs) else _PROBES_AT_A_TIME
-    await asyncio.gather(*(asyncio.to_thread(look, first) for first in range(lanes)))
+    await asyncio.gather(*(in_thread(partial(look, first)) for first in range(lanes)))
     for each in found:
         if isinstance(each, EngineError):
             raise each
     return [each for each in found if isinstance(each, Probe)]
 
 
-def _look(given: Path | Probe, limits: Limits) -> Probe:
+def _look(given: Path | Probe, limits: Limits, flag: StopFlag) -> Probe:
     if isinstance(given, Probe) and given.is_of(given.path):
         check_limits(given, limits)
         return given
-    return probe(given.path if isinstance(given, Probe) else Path(given), limits)
+    return probe(given.path if isinstance(given, Probe) else Path(given), limits, flag=flag)
 
 
 async def unwrap_all(probes: Sequence[Probe], wishes: Wishes, limits: Limits, work: Folder) -> list[Probe]:

@@ -6,37 +6,44 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from . import odd_container
+from .entries import parse_visual_entry
 from .errors import ClipError, Damaged, NotAVideo, TimedOut, TooLarge, TooLong, Truncated, Unsupported
 from .limits import Limits
 from .model import AudioInfo, Colour, Probe, VideoInfo
 from .mp4 import Mp4Error, Mp4Fragmented, Mp4Truncated, read_movie
 from .mp4.boxes import Mp4TooLarge
 from .rates import snap_rate
+from .threads import StopFlag
 from .tracks import audio_info, video_info
 
 _MP4_FIRST_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"})
+#: Codecs of which we read what the stream itself says of its colours.
+_TELL_COLOURS = frozenset({"h264", "vp9"})
 _LIBAV_FORMATS = {"mp4": "mov", "fmp4": "mov", "matroska": "matroska", "mpegts": "mpegts"}
 
 
-def probe(path: Path, limits: Limits = Limits()) -> Probe:  # noqa: B008 - frozen
+def probe(path: Path, limits: Limits = Limits(), *, flag: StopFlag | None = None) -> Probe:  # noqa: B008 - frozen
     """Look at a clip without decoding it. Blocking; about a millisecond for an MP4.
 
     Args:
         path: A local file.
         limits: What is acceptable.
+        flag: Ends it, from another thread.
 
     Returns:
         Everything :func:`plan` needs to know.
 
     Raises:
         ClipError: The file cannot be used; the subclass and the message say why.
+        Cancelled: The flag was set.
     """
-    path = Path(path)
+    path, flag = Path(path), flag or StopFlag()
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -46,7 +53,7 @@ def probe(path: Path, limits: Limits = Limits()) -> Probe:  # noqa: B008 - froze
     if size > limits.clip_bytes:
         raise TooLarge(f"{path.name} has {size} bytes; the limit is {limits.clip_bytes}")
     container = _container(path.name, head)
-    found = _probe_mp4(path, limits) if container == "mp4" else _probe_by_libav(path, container, size, limits)
+    found = _probe_mp4(path, limits, flag) if container == "mp4" else _by_libav(path, container, size, limits, flag)
     check_limits(found, limits)
     return found
 
@@ -60,6 +67,8 @@ def check_limits(found: Probe, limits: Limits) -> None:
     video, name = found.video, found.path.name
     if video.width * video.height > limits.pixels or max(video.width, video.height) > 16384:
         raise TooLarge(f"{name} is {video.width}x{video.height}; the limit is {limits.pixels} pixels")
+    if max(video.display_size) > 16384:
+        raise TooLarge(f"{name} is shown as {video.display_size[0]}x{video.display_size[1]}")
     if min(video.width, video.height) < 2:
         raise Damaged(f"{name} claims a picture of {video.width}x{video.height}")
     if found.duration_s > limits.clip_duration_s:
@@ -105,7 +114,7 @@ def _guess(head: bytes) -> str:
     return next((what for magic, what in known.items() if text.startswith(magic)), "something else")
 
 
-def _probe_mp4(path: Path, limits: Limits) -> Probe:
+def _probe_mp4(path: Path, limits: Limits, flag: StopFlag) -> Probe:
     name = path.name
     try:
         movie = read_movie(path, max_moov_bytes=limits.moov_bytes, max_samples=limits.samples)
@@ -115,16 +124,18 @@ def _probe_mp4(path: Path, limits: Limits) -> Probe:
         if picture is None:
             raise NotAVideo(f"{name} has no picture track")
         video = video_info(path, picture, limits)
+        if video.codec not in _TELL_COLOURS and not parse_visual_entry(picture.entries[0]).has_range:
+            video = replace(video, colour=_colour_by_libav(path, limits, flag) or video.colour)
         audio = audio_info(sound) if sound is not None and len(sound.sizes) else None
     except Mp4Truncated as error:
         raise Truncated(f"{name} is cut short: {error}") from error
     except Mp4TooLarge as error:
         raise TooLarge(f"{name} is too large to read: {error}") from error
     except Mp4Fragmented:
-        return _probe_by_libav(path, "fmp4", path.stat().st_size, limits)
+        return _by_libav(path, "fmp4", path.stat().st_size, limits, flag)
     except Mp4Error as error:
         try:
-            return _probe_by_libav(path, "mp4", path.stat().st_size, limits)
+            return _by_libav(path, "mp4", path.stat().st_size, limits, flag)
         except ClipError as second:
             if isinstance(second, Damaged | NotAVideo):
                 raise Damaged(f"{name} is damaged: {error}") from error
@@ -132,9 +143,20 @@ def _probe_mp4(path: Path, limits: Limits) -> Probe:
     return Probe(path, "mp4", movie.file_bytes, video.duration_s, video, audio)
 
 
-def _probe_by_libav(path: Path, container: str, size: int, limits: Limits) -> Probe:
+def _colour_by_libav(path: Path, limits: Limits, flag: StopFlag) -> Colour | None:
+    """Ask libav for colours that stand in headers of the stream that we do not read."""
+    seen = _ask_libav(path, "mp4", limits, flag).get("video")
+    return None if seen is None else _colour_seen(seen)
+
+
+def _colour_seen(seen: dict[str, Any]) -> Colour:
+    full_range = seen["range"] == 2 or seen["pix_fmt"].startswith("yuvj")
+    return Colour(seen["primaries"], seen["transfer"], seen["matrix"], full_range)
+
+
+def _by_libav(path: Path, container: str, size: int, limits: Limits, flag: StopFlag) -> Probe:
     name = path.name
-    answer = _ask_libav(path, container, limits)
+    answer = _ask_libav(path, container, limits, flag)
     match answer.get("error"):
         case None:
             pass
@@ -166,30 +188,42 @@ def _video_from_libav(seen: dict[str, Any], container: str) -> VideoInfo:
     chroma = "4:2:0" if pixel_format.startswith(("nv12", "p010")) else chroma
     depth = next((bits for bits in (16, 14, 12, 10, 9) if f"{bits}le" in pixel_format), 8)
     sar = Fraction(seen["sar"]) or Fraction(1)
-    colour = Colour(seen["primaries"], seen["transfer"], seen["matrix"], seen["range"] == 2)
+    rotation, odd = seen["rotation"], [f"the container is {container}"]
+    if rotation not in {0, 90, 180, 270}:
+        rotation, turned = -1, "it is shown transformed"
+    else:
+        turned = f"it is shown rotated by {rotation} degrees"
+    if rotation:
+        odd.append(turned)
     return VideoInfo(
         codec=seen["codec"].removeprefix("lib").replace("dav1d", "av1"), profile=-1, level=-1,
-        width=seen["width"], height=seen["height"], sar=sar, rotation=0, chroma=chroma, bit_depth=depth,
-        interlaced=seen["interlaced"], colour=colour, fps=rate, constant_rate=seen["constant"],
+        width=seen["width"], height=seen["height"], sar=sar, rotation=rotation, chroma=chroma, bit_depth=depth,
+        interlaced=seen["interlaced"], colour=_colour_seen(seen), fps=rate, constant_rate=seen["constant"],
         frames=seen["frames"], start_s=seen["start_s"], duration_s=seen["duration_s"], size_bytes=seen["bytes"],
-        odd=(f"the container is {container}",),
+        odd=tuple(odd),
     )  # fmt: skip
 
 
-def _ask_libav(path: Path, container: str, limits: Limits) -> dict[str, Any]:
+def _ask_libav(path: Path, container: str, limits: Limits, flag: StopFlag) -> dict[str, Any]:
     command = [
         sys.executable, "-I", str(Path(odd_container.__file__)), str(path.resolve()), _LIBAV_FORMATS[container],
         str(limits.streams), str(limits.samples), str(limits.memory_bytes), str(int(limits.inspect_timeout_s) + 1),
     ]  # fmt: skip
     environment = {"PATH": os.defpath, "LC_ALL": "C", "PYTHONDONTWRITEBYTECODE": "1"}
-    try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, check=False, env=environment,
-            timeout=limits.inspect_timeout_s, start_new_session=True,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired as error:
-        raise TimedOut(f"{path.name} took longer than {limits.inspect_timeout_s:.0f} s to read") from error
-    if done.returncode:
-        return {"error": "crashed", "detail": done.stderr[-300:].decode(errors="replace")}
-    answer: dict[str, Any] = json.loads(done.stdout)
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment,
+        start_new_session=True,
+    ) as reader:  # fmt: skip
+        try:
+            with flag.ending(reader.kill):
+                said, complaints = reader.communicate(timeout=limits.inspect_timeout_s)
+        except BaseException as error:
+            reader.kill()
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise TimedOut(f"{path.name} took longer than {limits.inspect_timeout_s:.0f} s to read") from error
+            raise
+    flag.check()
+    if reader.returncode:
+        return {"error": "crashed", "detail": complaints[-300:].decode(errors="replace")}
+    answer: dict[str, Any] = json.loads(said)
     return answer

@@ -26,14 +26,17 @@ import ffmpeg
 from .errors import DiskFull, EncodeFailed, EngineError, FfmpegMissing, TimedOut, TooLarge
 from .ffmpeg_binary import ffmpeg_exe
 from .limits import Limits
+from .model import Probe
 
 #: Demuxers that clips may use; playlists, concat scripts, image sequences and devices are not among them.
 CLIP_FORMATS = "mov,matroska,mpegts"
+#: How much larger, on either side, coded pictures may be than what is shown of them.
+_CODED_SLACK = 256
 #: How much of ffmpeg's messages is kept for diagnosis.
 _MESSAGES_BYTES = 32 << 10
 #: How long ffmpeg may take to end by itself before it is killed. Its output is thrown away anyway, and a cancelled
 #: film must be gone within a second; an encoder with a long look-ahead would go on for many.
-_TERM_GRACE_S = 0.7
+_TERM_GRACE_S = 0.3
 #: Seconds between ffmpeg's soft and hard CPU limit.
 _CPU_GRACE_S = 5
 #: ffmpeg's exit status after a signal (SIGXCPU among them) that it heeded by itself.
@@ -60,6 +63,15 @@ def clip_input(path: Path, **options: Any) -> Any:
     The ``file:`` prefix keeps a name with a colon from being read as a protocol.
     """
     return restricted_input(path, CLIP_FORMATS, **options)
+
+
+def picture_input(found: Probe, **options: Any) -> Any:
+    """Return the same for a clip that was probed and is decoded.
+
+    Pictures larger than its container says are refused by the decoder: only those were held against the limits.
+    """
+    most = (found.video.width + _CODED_SLACK) * (found.video.height + _CODED_SLACK)
+    return clip_input(found.path, max_pixels=most, **options)
 
 
 def restricted_input(path: Path, formats: str, **options: Any) -> Any:

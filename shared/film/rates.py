@@ -11,6 +11,9 @@ STANDARD_RATES = tuple(
                  (8, 1), (10, 1), (12, 1), (15, 1), (16, 1), (20, 1), (90, 1), (100, 1), (120, 1))
 )  # fmt: skip
 
+#: The last frame of a clip of variable rate stays for at most as long as so many ordinary ones.
+LAST_FRAME_STEPS = 4
+
 
 def snap_rate(measured: float, frames: int, tolerance_s: float = 0.0025) -> Fraction:
     """Return the exact rate behind one measured on a coarse clock.

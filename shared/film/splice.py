@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .aac import FRAME_SAMPLES, MOST_PACKET_BYTES, AacExcerpt, AacSource, Pcm, encode, samples_encoded
-from .cell import Begun, begin
+from .cell import Begun, CellDied, ask, begin
 from .errors import ClipError, VerifyFailed
 from .fades import CUT_FADE_S, Placement, envelope
 from .limits import Limits
@@ -278,14 +278,17 @@ async def encode_around_joints(splicing: Splicing, limits: Limits, begun: Sequen
 
     Raises:
         Damaged: A packet near a joint does not decode.
-        VerifyFailed: A cell did not do as it was told.
+        VerifyFailed: A cell did not do as it was told, or died of it twice.
     """
     left = iter(itertools.zip_longest(splicing.errands, begun))
 
     async def work() -> None:
         for errand, early in left:
             under_way = early or begin("encode_sound", errand.arguments, limits)
-            answer = await under_way.answer(limits.step_timeout_s)
+            try:
+                answer = await under_way.answer(limits.step_timeout_s)
+            except CellDied:  # perhaps for want of memory, and not of this
+                answer = await ask("encode_sound", errand.arguments, limits)
             counts, largest = [count for _, count in errand.wanted], max(map(len, answer.blobs), default=0)
             if answer.result != counts or len(answer.blobs) != sum(counts) or largest > splicing.arrivals.most_bytes:
                 raise VerifyFailed("the encoder did not make the sound packets that were asked for")

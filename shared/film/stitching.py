@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from .check_extras import check_extras
 from .concat import concat_pieces
-from .errors import ClipError, InvalidWishes, TimedOut, VerifyFailed, unwritable
+from .errors import ClipError, EncodeFailed, EngineError, InvalidWishes, TimedOut, VerifyFailed, unwritable
 from .grafts import GraftRefused
 from .limits import Limits
 from .make import Maker
@@ -21,7 +22,7 @@ from .prepare import probe_all, unwrap_all
 from .prepared import Prepared
 from .progress import Reporter
 from .result import Fallback, Film, Progress
-from .verify import Checked, verify_tables
+from .verify import Checked, verify_joined
 from .work_folder import Folder, WorkFolder
 
 
@@ -70,15 +71,20 @@ async def stitch(
     output = Path(output)
     # Of its own name: two films may be on their way to the same place.
     partial = output.with_name(f".{output.name}.{secrets.token_hex(4)}.part")
+    poster = wishes.poster or output.with_suffix(".jpg")
+    if wishes.poster_at_s is not None and not poster.parent.is_dir():
+        raise InvalidWishes(f"there is no folder {poster.parent} for the poster")
     try:
         with WorkFolder("stitch-", work_dir) as work:
             async with asyncio.timeout(limits.timeout_s):
                 studio = _Studio(wishes, limits, work, reporter, prepared)
                 film = await studio.produce(inputs, partial)
+                film = replace(film, path=output, poster=await studio.poster(partial, film, poster))
                 partial.replace(output)
-                film = replace(film, path=output, poster=await studio.poster(output, film))
     except TimeoutError as error:
         raise TimedOut(f"the film was not ready after {limits.timeout_s:.0f} s") from error
+    except EOFError as error:
+        raise EncodeFailed("a clip became shorter while it was being copied") from error
     except OSError as error:
         full = f"there is no room left for {output.name}; free some space and try again"
         raise unwritable(error, full=full, otherwise="the film could not be written") from error
@@ -98,50 +104,59 @@ class _Studio:
         self._prepared = prepared
         self._taken = 0
         self._notes: tuple[str, ...] = ()
+        self._fallbacks: tuple[Fallback, ...] = ()
 
     async def produce(self, inputs: Sequence[Path | Probe], output: Path) -> Film:
         """Make the film at ``output``, by safer plans if the first fails its checks."""
+        try:
+            return await self._produce(inputs, output)
+        except EngineError as error:
+            error.given_up = len(self._fallbacks)
+            raise
+
+    async def _produce(self, inputs: Sequence[Path | Probe], output: Path) -> Film:
         if not inputs:
             raise InvalidWishes("a film needs at least one clip")
         self._reporter.enter("probe", 3.0, "looking at the clips")
         probes = await probe_all(inputs, self._limits)
         probes = await unwrap_all(probes, self._wishes, self._limits, self._work)
-        fallbacks: tuple[Fallback, ...] = ()
+        await check_extras(self._wishes, self._limits)
         refused: frozenset[int] = frozenset()
         while True:
             first = plan(probes, self._wishes, max_duration_s=self._limits.film_duration_s, ungraftable=refused)
             grafted = frozenset(segment.clip for segment in first.segments if segment.graft is not None)
             try:
-                return self._film(output, first, await self._make(first, probes, output), fallbacks)
+                return self._film(output, first, await self._make(first, probes, output))
             except (VerifyFailed, ClipError, FileNotFoundError) as error:
                 reason = _reason(error)
                 if self._taken:
                     # Whatever is wrong may be a piece's fault; of pieces made now, the film is what it always was.
-                    fallbacks += (Fallback("prepared", reason),)
+                    self._fallbacks += (Fallback("prepared", reason),)
                     self._prepared = None
                     continue
                 if not isinstance(error, VerifyFailed):
                     raise
                 if not grafted:
-                    fallbacks += (Fallback("copy", reason),)
+                    self._fallbacks += (Fallback("copy", reason),)
                     break
                 # A second refusal says that these clips are of a kind that does not take grafts.
                 again = isinstance(error, GraftRefused) and not refused
                 refused |= {error.joint} if again and isinstance(error, GraftRefused) else grafted
-                fallbacks += (Fallback("graft", reason),)
+                self._fallbacks += (Fallback("graft", reason),)
         # A mix places the sound to the sample by other code than the splicer's; see concat.py for the rest.
         wary = [_distrusted(each) for each in probes]
-        second = plan(wary, replace(self._wishes, audio="none" if first.sound is None else "exact"),
+        silent = first.sound is None or self._wishes.audio == "none"
+        second = plan(wary, replace(self._wishes, audio="none" if silent else "exact"),
                       max_duration_s=self._limits.film_duration_s)  # fmt: skip
-        return self._film(output, second, await self._make_safely(second, wary, output), fallbacks)
+        return self._film(output, second, await self._make_safely(second, wary, output))
 
-    async def poster(self, film_path: Path, film: Film) -> Path | None:
-        """Make the poster, if one is wished for."""
+    async def poster(self, film_path: Path, film: Film, poster: Path) -> Path | None:
+        """Make the poster of a film that is not in its place yet, if one is wished for."""
         if self._wishes.poster_at_s is None:
             return None
         self._reporter.enter("poster", 99.0)
         at_s = min(self._wishes.poster_at_s, max(0.0, film.duration_s - float(1 / film.fps)))
-        return await make_poster(film_path, self._wishes.poster or film_path.with_suffix(".jpg"), at_s, self._limits)
+        return await make_poster(film_path, poster, at_s, self._limits)
 
     async def _make(self, chosen: Plan, probes: Sequence[Probe], output: Path) -> Checked:
         self._taken = 0
@@ -157,9 +172,9 @@ class _Studio:
         self._reporter.enter("join", 95.0, "joining by ffmpeg")
         await concat_pieces(pieces, chosen, output, self._limits, self._work)
         self._reporter.enter("verify", 98.0, "checking the film")
-        return await asyncio.to_thread(verify_tables, output, chosen)
+        return await verify_joined(output, chosen, self._limits)
 
-    def _film(self, path: Path, chosen: Plan, checked: Checked, fallbacks: tuple[Fallback, ...]) -> Film:
+    def _film(self, path: Path, chosen: Plan, checked: Checked) -> Film:
         target = chosen.target
         return Film(
             path=path,
@@ -172,7 +187,7 @@ class _Studio:
             video_codec=target.codec,
             audio_codec="aac" if chosen.sound else None,
             plan=chosen,
-            fallbacks=fallbacks,
+            fallbacks=self._fallbacks,
             notes=self._notes,
             prepared=self._taken,
         )

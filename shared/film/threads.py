@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -21,10 +21,28 @@ class StopFlag:
 
     def __init__(self) -> None:
         self._event = threading.Event()
+        self._lock = threading.Lock()
+        self._ends: list[Callable[[], None]] = []
 
     def set(self) -> None:
         """Ask the work to stop."""
-        self._event.set()
+        with self._lock:
+            self._event.set()
+            for end in self._ends:
+                end()
+
+    @contextlib.contextmanager
+    def ending(self, end: Callable[[], None]) -> Iterator[None]:
+        """Have ``end`` called, in another thread, as soon as the work is not wanted: for work that cannot check."""
+        with self._lock:
+            if self._event.is_set():
+                end()
+            self._ends.append(end)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._ends.remove(end)
 
     def check(self) -> None:
         """Raise :class:`Cancelled` if the work is no longer wanted."""

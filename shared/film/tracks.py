@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
-from .aac import CHANNEL_COUNTS, FRAME_SAMPLES
+from .aac import CHANNEL_COUNTS, FRAME_SAMPLES, MOST_PACKET_BYTES
 from .entries import VIDEO_CODECS, VisualEntry, parse_aac_entry, parse_visual_entry
-from .errors import Damaged
+from .errors import Damaged, TooLarge
 from .h264 import IDR_SLICE, NON_IDR_SLICE, PPS_NAL, SPS_NAL, AvcConfig, H264Error, parse_avc_config, parse_sps
 from .limits import Limits
 from .model import AudioInfo, Colour, VideoInfo
 from .mp4 import Mp4Error, Track
 from .mp4.boxes import IntArray
-from .rates import snap_rate
+from .rates import LAST_FRAME_STEPS, snap_rate
 
 _ROTATIONS = {
     (65536, 0, 0, 65536): 0,
@@ -38,12 +39,16 @@ def video_info(path: Path, track: Track, limits: Limits) -> VideoInfo:
     Raises:
         Mp4Error: The sample description cannot be read.
         Damaged: There are no frames.
+        TooLarge: The container claims more pixels than are accepted; the stream's own size is held against the limit
+            later.
     """
     if not len(track.sizes):
         raise Damaged(f"{path.name} holds no frames")
     if len(track.entries) != 1:
         raise Mp4Error("the picture track has several sample descriptions")
     entry = parse_visual_entry(track.entries[0])
+    if entry.width * entry.height > limits.pixels:
+        raise TooLarge(f"{path.name} claims {entry.width}x{entry.height}; the limit is {limits.pixels} pixels")
     odd: list[str] = []
     shown, start_s = _shown(track, odd)
     rate, constant = _rate(track.timescale, shown, int(track.durations[-1]))
@@ -57,20 +62,27 @@ def video_info(path: Path, track: Track, limits: Limits) -> VideoInfo:
     spread_s = float(shown[-1] - shown[0]) / track.timescale
     return VideoInfo(
         codec=VIDEO_CODECS.get(entry.kind, entry.kind.decode("latin-1").strip()), profile=base.profile,
-        level=base.level, width=entry.width, height=entry.height, sar=entry.sar or base.sar, rotation=rotation,
+        level=base.level, width=base.size[0], height=base.size[1], sar=entry.sar or base.sar, rotation=rotation,
         chroma=base.chroma, bit_depth=base.bit_depth, interlaced=base.interlaced,
-        colour=entry.colour or base.colour, fps=rate, constant_rate=constant, frames=len(shown), start_s=start_s,
+        colour=_colour(entry, base.colour), fps=rate, constant_rate=constant, frames=len(shown), start_s=start_s,
         duration_s=float(len(shown) / rate) if constant else spread_s + last_s, size_bytes=int(track.sizes.sum()),
         parameter_sets=base.parameter_sets, entry=entry.whole, idr_frames=base.idr_frames,
         clean_cuts=tuple(_clean_cuts(track.ranks).tolist()), odd=tuple(odd),
     )  # fmt: skip
 
 
+def _colour(entry: VisualEntry, own: Colour) -> Colour:
+    """What the container says of the colours, or else the stream's own headers."""
+    if entry.colour is None or entry.has_range:
+        return entry.colour or own
+    return replace(entry.colour, full_range=own.full_range)
+
+
 def _last_duration_s(track: Track, shown: IntArray, rate: Fraction, *, constant: bool) -> float:
     """How long the last frame of a variable-rate clip stays: what its table says, within reason."""
     if constant:
         return float(1 / rate)
-    return min(float(track.durations[-1]) / track.timescale, 4 / float(rate)) or float(1 / rate)
+    return min(float(track.durations[-1]) / track.timescale, LAST_FRAME_STEPS / float(rate)) or float(1 / rate)
 
 
 def _shown(track: Track, odd: list[str]) -> tuple[IntArray, float]:
@@ -121,6 +133,7 @@ class _Stream:
     """What the codec's own headers say."""
 
     profile = level = -1
+    size = (0, 0)
     chroma, bit_depth, interlaced = "4:2:0", 8, False
     sar, colour = Fraction(1), Colour()
     parameter_sets: tuple[tuple[str, int, bytes], ...] = ()
@@ -129,6 +142,7 @@ class _Stream:
     @classmethod
     def read(cls, path: Path, track: Track, entry: VisualEntry, odd: list[str]) -> _Stream:
         stream = cls()
+        stream.size = (entry.width, entry.height)
         ranks = track.ranks
         starts = np.flatnonzero(track.sync & (ranks == np.arange(len(ranks))))
         starts = starts[np.isin(starts, _clean_cuts(ranks))]
@@ -148,6 +162,9 @@ class _Stream:
         sps = parse_sps(config.sps[0])
         self.profile, self.level, self.bit_depth = sps.profile, sps.level, sps.bit_depth
         self.interlaced = sps.interlaced
+        if (sps.width, sps.height) != self.size:
+            odd.append(f"its pictures are {sps.width}x{sps.height}, its container says {self.size[0]}x{self.size[1]}")
+            self.size = (sps.width, sps.height)
         self.chroma = {0: "4:0:0", 1: "4:2:0", 2: "4:2:2", 3: "4:4:4"}.get(sps.chroma_format, "?")
         self.sar, self.colour, self.parameter_sets = sps.sar, sps.colour, config.parameter_sets
         known = {nal for _, _, nal in config.parameter_sets}
@@ -217,6 +234,8 @@ def audio_info(track: Track) -> AudioInfo:
         if track.timescale != sample_rate:
             odd.append("its clock is not its sample rate")
         ideal = np.arange(len(track.sizes)) * FRAME_SAMPLES
+        if track.sizes.max(initial=0) > MOST_PACKET_BYTES * channels:
+            odd.append("its packets are larger than AAC's may be")
         if np.abs(track.decode_times - ideal).max() > max(1, _CLOCK_SLACK_S * sample_rate) or len(track.entries) != 1:
             odd.append("its packets are irregular")
     return AudioInfo(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from .cell import CellDied, ask
 from .entries import parse_visual_entry
@@ -19,7 +20,9 @@ from .join import Draft
 from .limits import Limits
 from .model import Probe
 from .mp4 import Movie, Mp4Error, Track, read_movie
+from .mp4.boxes import IntArray
 from .mp4.copying import readable
+from .mp4.payload import MOST_OPEN
 from .plan_model import Action, Plan, Segment
 
 #: A group of pictures of our own making up to this long is decoded whole before a joint.
@@ -51,15 +54,6 @@ class Checked:
     sound_s: float | None
 
 
-def verify_tables(path: Path, plan: Plan) -> Checked:
-    """Check counts, clocks and durations against the plan. Reads the header only.
-
-    Raises:
-        VerifyFailed: Something is not as planned.
-    """
-    return _check_tables(_read_back(path), plan)
-
-
 def _read_back(path: Path) -> Movie:
     try:
         return read_movie(path, max_samples=1 << 24)
@@ -68,6 +62,7 @@ def _read_back(path: Path) -> Movie:
 
 
 def _check_tables(movie: Movie, plan: Plan) -> Checked:
+    """Check counts, clocks and durations against the plan."""
     video, audio = movie.first("video"), movie.first("audio")
     if video is None:
         raise VerifyFailed("the film has no picture track")
@@ -153,10 +148,47 @@ async def verify_joints(draft: Draft, probes: Sequence[Probe], limits: Limits) -
     numbers = joint_numbers(draft, probes)
     if not numbers:
         return
-    packets = await asyncio.to_thread(read_samples, draft, numbers)
-    entry = parse_visual_entry(draft.video.entry)
-    codec = _DECODERS.get(draft.plan.target.codec, draft.plan.target.codec)
-    arguments = {"codec": codec, "extradata": entry.config, "packets": packets, "threads": 1}
+    config, codec = parse_visual_entry(draft.video.entry).config, draft.plan.target.codec
+    for batch in batches(numbers, draft.video.sync, draft.video.sizes):
+        await _decode(await asyncio.to_thread(read_samples, draft, batch), codec, config, limits)
+
+
+async def verify_joined(path: Path, plan: Plan, limits: Limits) -> Checked:
+    """Check a film that ffmpeg joined from encoded pieces: its tables, and the pictures around its joints.
+
+    Raises:
+        VerifyFailed: Something is not as planned, or they do not decode cleanly.
+    """
+    movie = await asyncio.to_thread(_read_back, path)
+    checked, video = _check_tables(movie, plan), movie.first("video")
+    assert video is not None
+    lengths = [segment.frames for segment in plan.segments]
+    numbers = joint_packets(np.flatnonzero(video.sync).tolist(), lengths, [False] * len(lengths))
+    config = parse_visual_entry(video.entries[0]).config
+    for batch in batches(numbers, video.sync, video.sizes):
+        with readable(path) as film:
+            packets = [os.pread(film, int(video.sizes[each]), int(video.offsets[each])) for each in batch]
+        await _decode(packets, plan.target.codec, config, limits)
+    return checked
+
+
+def batches(
+    numbers: Sequence[int], sync: npt.NDArray[np.bool_], sizes: IntArray, most_bytes: int = 32 << 20
+) -> list[list[int]]:
+    """Divide packets that are to be decoded into parts, not much larger than so many bytes, that decode alone. Pure."""
+    found: list[list[int]] = []
+    left = 0
+    for number in numbers:
+        if not found or (left <= 0 and sync[number]):
+            found.append([])
+            left = most_bytes
+        found[-1].append(number)
+        left -= int(sizes[number])
+    return found
+
+
+async def _decode(packets: Sequence[bytes], codec: str, config: bytes, limits: Limits) -> None:
+    arguments = {"codec": _DECODERS.get(codec, codec), "extradata": config, "packets": packets, "threads": 1}
     try:
         answer = await ask("decode_pictures", arguments, limits, timeout_s=limits.step_timeout_s)
     except (CellDied, Damaged) as error:
@@ -194,6 +226,9 @@ def read_samples(draft: Draft, numbers: Sequence[int], most_bytes: int = 1 << 30
             size, source = min(most_bytes, int(video.sizes[number])), draft.sources[index]
             assert isinstance(source, Path)  # pictures lie in files; only sound is still being made
             if index not in files:
+                if len(files) == MOST_OPEN:
+                    stack.close()
+                    files.clear()
                 files[index] = stack.enter_context(readable(source))
             found.append(os.pread(files[index], size, offset))
     return found

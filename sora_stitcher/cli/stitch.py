@@ -82,12 +82,18 @@ def stitch(
     poster_at: Annotated[
         float | None, typer.Option(metavar="S", min=0, help="Second of the film the still is from.  [default: 0]")
     ] = None,
+    preview: Annotated[
+        Path | None, typer.Option(metavar="FILE", dir_okay=False, help="Save a small MP4 of the film, too.")
+    ] = None,
+    contact_sheet: Annotated[
+        Path | None, typer.Option(metavar="FILE", dir_okay=False, help="Save a JPEG with pictures of all of it, too.")
+    ] = None,
     codec: Annotated[Codec, typer.Option(show_default=True, help="What the picture is coded in.")] = "h264",
     crf: Annotated[
         int, typer.Option(min=0, max=51, show_default=True, help="Quality of what must be encoded; less is better.")
     ] = 18,
     preset: Annotated[
-        str, typer.Option(metavar="NAME", show_default=True, help="x264/x265 speed preset, or SVT-AV1 number.")
+        str, typer.Option(metavar="NAME", show_default=True, help="x264's speed preset; for AV1 also SVT-AV1's number.")
     ] = "medium",
     explain: Annotated[
         bool, typer.Option("--explain", help="Only say what would be done, and why; write nothing.")
@@ -102,6 +108,7 @@ def stitch(
     from shared.film import InvalidWishes, Logo, Soundtrack, Wishes
     from sora_stitcher.cli.stitching import (
         Order,
+        checked_extras,
         checked_inputs,
         checked_output,
         picture_rate,
@@ -130,5 +137,6 @@ def stitch(
         )
     except InvalidWishes as error:
         raise usage(str(error)) from error
-    order = Order(checked_inputs(inputs), checked_output(output, inputs), wishes)
+    order = Order(checked_inputs(inputs), checked_output(output, inputs), wishes, preview, contact_sheet)
+    checked_extras(order)
     run(order, explain_only=explain, as_json=json)

@@ -17,7 +17,19 @@ from rich.progress import Progress as Bar
 
 from services.generator.file_sink import FileSink
 from shared.fetch import ConnectFailed, Fetcher, FetchError, FetchLimits
-from shared.film import EngineError, Film, InvalidWishes, Limits, Plan, Transition, Wishes, plan, stitch
+from shared.film import (
+    EngineError,
+    Film,
+    InvalidWishes,
+    Limits,
+    Plan,
+    Transition,
+    Wishes,
+    make_contact_sheet,
+    make_preview,
+    plan,
+    stitch,
+)
 from shared.film.prepare import probe_all, unwrap_all
 from shared.film.rates import STANDARD_RATES
 from shared.film.work_folder import WorkFolder
@@ -61,6 +73,14 @@ class Order:
     inputs: tuple[str, ...]
     output: Path
     wishes: Wishes
+    preview: Path | None = None
+    contact_sheet: Path | None = None
+
+    @property
+    def extras(self) -> dict[str, Path]:
+        """What is written beside the film, by its option."""
+        named = {"--poster": self.wishes.poster, "--preview": self.preview, "--contact-sheet": self.contact_sheet}
+        return {option: path for option, path in named.items() if path is not None}
 
 
 class _Transitions(TypedDict, total=False):
@@ -133,6 +153,20 @@ def checked_output(output: Path, inputs: Sequence[str]) -> Path:
     return output
 
 
+def checked_extras(order: Order) -> None:
+    """See that nothing else is overwritten by what is written beside the film.
+
+    Raises:
+        CommandError: it would be.
+    """
+    taken = {order.output.resolve(): "the film"}
+    taken |= {Path(each).resolve(): "one of the clips" for each in order.inputs if not is_url(each)}
+    for option, path in order.extras.items():
+        if (what := taken.get(path.resolve())) is not None:
+            raise usage(f"{option} {path} is {what}: give it another name")
+        taken[path.resolve()] = f"what {option} writes"
+
+
 def is_url(text: str) -> bool:
     """Whether an input is to be fetched."""
     return text.lower().startswith(("http://", "https://"))
@@ -144,13 +178,24 @@ def run(order: Order, *, explain_only: bool, as_json: bool) -> None:
     Raises:
         CommandError: it cannot be done; says which clip is to blame.
     """
+    before = _identity(order.output)
     try:
         interrupts.run(_planned(order, as_json=as_json) if explain_only else _joined(order, as_json=as_json))
     except EngineError as error:
         code = ExitCode.USAGE if isinstance(error, InvalidWishes) else ExitCode.FAILED
         raise CommandError(blaming(error, order.inputs), code) from error
     except KeyboardInterrupt:
-        raise CommandError("interrupted; nothing was written", ExitCode.INTERRUPTED) from None
+        written = "nothing" if _identity(order.output) == before else str(order.output)
+        raise CommandError(f"interrupted; {written} was written", ExitCode.INTERRUPTED) from None
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Tell a file from one that has replaced it."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def blaming(error: EngineError, inputs: Sequence[str]) -> str:
@@ -174,7 +219,8 @@ async def _planned(order: Order, *, as_json: bool) -> None:
 
 
 async def _joined(order: Order, *, as_json: bool) -> None:
-    await asyncio.to_thread(_make_folder, order.output)
+    for path in (order.output, *order.extras.values()):
+        await asyncio.to_thread(_make_folder, path)
     with _progress(as_json=as_json) as tell:
         async with _local(order.inputs, tell) as clips:
             film = await stitch(
@@ -184,10 +230,26 @@ async def _joined(order: Order, *, as_json: bool) -> None:
                 progress=lambda now: tell(_STAGES[now.stage], now.percent, now.eta_s),
                 limits=LIMITS,
             )
+        await _look_back(film, order, tell)
     if as_json:
-        print_json(film.to_dict() | {"plan": _plan_json(film.plan)})
+        beside = {"preview": order.preview, "contactSheet": order.contact_sheet}
+        named = {name: str(path) for name, path in beside.items() if path is not None}
+        print_json(film.to_dict() | {"plan": _plan_json(film.plan)} | named)
     else:
-        _say_film(film)
+        _say_film(film, order)
+
+
+async def _look_back(film: Film, order: Order, tell: "Tell") -> None:
+    """Make what shows the film in small. It stands already, whatever comes of that."""
+    try:
+        if order.preview is not None:
+            tell("making the preview", 99.0, None)
+            await make_preview(film.path, order.preview, limits=LIMITS)
+        if order.contact_sheet is not None:
+            tell("making the contact sheet", 99.0, None)
+            await make_contact_sheet(film.path, order.contact_sheet, limits=LIMITS)
+    except EngineError as error:
+        raise CommandError(f"{film.path} is done, but not all that shows it: {error.message}") from error
 
 
 def _make_folder(output: Path) -> None:
@@ -201,7 +263,7 @@ def _plan_json(decided: Plan) -> dict[str, object]:
     return {**decided.to_dict(), "explained": decided.explain()}
 
 
-def _say_film(film: Film) -> None:
+def _say_film(film: Film, order: Order) -> None:
     out = console()
     explain(out, film.plan.explain(), style="dim")
     for given_up in film.fallbacks:
@@ -211,8 +273,9 @@ def _say_film(film: Film) -> None:
     seconds = sum(film.timings_s.values())
     told = f"{film.duration_s:.2f} s, {size(film.bytes)}, made in {seconds:.1f} s"
     out.print(f"{OK_MARK} {film.path}: {told}", style="green", soft_wrap=True)
-    if film.poster is not None:
-        out.print(f"{OK_MARK} {film.poster}", style="green", soft_wrap=True)
+    for path in (film.poster, order.preview, order.contact_sheet):
+        if path is not None:
+            out.print(f"{OK_MARK} {path}", style="green", soft_wrap=True)
 
 
 @asynccontextmanager
@@ -287,6 +350,7 @@ __all__ = [
     "picture_rate",
     "checked_inputs",
     "checked_output",
+    "checked_extras",
     "is_url",
     "LIMITS",
 ]

@@ -69,6 +69,11 @@ class _Cell:
         self._replies: BinaryIO = self._process.stdout  # type: ignore[assignment]
         self.tasks = 0
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether it has not come to its end."""
+        return self._process.poll() is None
+
     def wait_ready(self) -> None:
         """Wait until it can take a task."""
         wire.read_reply(self._replies)
@@ -116,12 +121,19 @@ class _Pool:
         self._lock = threading.Lock()
         self._idle: list[_Cell] = []
 
-    def take(self) -> _Cell:
-        with self._lock:
-            if self._idle:
-                return self._idle.pop()
+    def take(self, starting: Callable[[_Cell], object] = lambda _cell: None) -> _Cell:
+        """Return a cell that is ready; ``starting`` is told of one that is not yet."""
+        while True:
+            with self._lock:
+                if not self._idle:
+                    break
+                cell = self._idle.pop()
+            if cell.is_alive:
+                return cell
+            cell.close()  # somebody else ended it: the kernel, when memory was short
         cell = _Cell()
         try:
+            starting(cell)
             cell.wait_ready()
         except BaseException:
             cell.close()
@@ -162,12 +174,14 @@ class _Job:
         if self._stopped.is_set():
             raise CellDied("stopped before it began")
         try:
-            cell = _pool.take()
+            cell = _pool.take(self._enter)
         except (OSError, wire.WireClosed) as error:
+            with self._lock:
+                self._cell = None
+            if self._stopped.is_set():
+                raise CellDied("stopped before it began") from error
             raise EncodeFailed(f"no decoder process could be started: {error}") from error
-        with self._lock:
-            self._cell = cell
-            stopped = self._stopped.is_set()
+        stopped = self._enter(cell)
         unhurt = False
         try:
             if stopped:
@@ -193,6 +207,14 @@ class _Job:
             elif unhurt:
                 _pool.give_back(cell)
         return answer
+
+    def _enter(self, cell: _Cell) -> bool:
+        """Take note of the cell it is in; return whether it has been stopped already."""
+        with self._lock:
+            self._cell = cell
+            if self._stopped.is_set():
+                cell.kill()
+            return self._stopped.is_set()
 
     def stop(self) -> None:
         """Kill the cell it is in."""
@@ -226,6 +248,8 @@ class Begun:
 
     async def stop(self) -> None:
         """Kill the cell it is in, for a task that nobody waits for; the cell is gone then."""
+        if self._future.cancel():
+            return  # it was still waiting for a thread
         self._job.stop()
         # Whatever it still ends with is of no interest.
         with contextlib.suppress(EngineError):

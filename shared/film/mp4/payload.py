@@ -15,6 +15,10 @@ from .layout import Extent, Layout
 _MOST_ROOM_BYTES = 32 << 10
 
 
+#: Files that are kept open: a film may have more clips than a process may open files.
+MOST_OPEN = 64
+
+
 class Arriving(Protocol):
     """Samples that are made while the film is written."""
 
@@ -132,6 +136,9 @@ class _Payload:
 
     def _file(self, index: int) -> int:
         if index not in self._files:
+            if len(self._files) == MOST_OPEN:
+                self._opened.close()
+                self._files.clear()
             source = self._sources[index]
             assert isinstance(source, Path)
             self._files[index] = self._opened.enter_context(readable(source))

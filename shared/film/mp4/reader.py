@@ -24,6 +24,8 @@ from .boxes import (
 TrackKind = Literal["video", "audio", "other"]
 _HANDLERS: dict[bytes, TrackKind] = {b"vide": "video", b"soun": "audio"}
 #: The nine numbers of a track's matrix, and the whole part of its width and height (16.16).
+#: No edit lasts for so many ticks: the sums of such numbers leave the range of 64 bits.
+_LONGEST_EDIT = 1 << 60
 _MATRIX = struct.Struct(">9iH2xH2x")
 
 
@@ -213,6 +215,8 @@ def _read_track(trak: Index, movie_timescale: int, file_bytes: int, max_samples:
         return Track(kind, _timescale(media.require(b"mdhd")), movie_timescale, (), none, none, none, none,
                      np.zeros(0, np.bool_), (), matrix, width, height)  # fmt: skip
     entries, reordered = tables.require(b"stsd"), tables.get(b"ctts")
+    if not list(entries.children(8)):
+        raise Mp4Error("a track has no sample description")
     sizes = _read_sizes(tables.require(b"stsz"), max_samples)
     offsets = _read_offsets(tables, sizes)
     if len(sizes) and offsets.min() < 0:
@@ -220,6 +224,8 @@ def _read_track(trak: Index, movie_timescale: int, file_bytes: int, max_samples:
     # First without the sizes: a sum may leave the range of numbers.
     if len(sizes) and (int(offsets.max()) > file_bytes or int((offsets + sizes).max()) > file_bytes):
         raise Mp4Truncated("some samples lie beyond the end of the file")
+    if int(sizes.sum()) > file_bytes:
+        raise Mp4Error("its samples overlap")
     return Track(
         kind=kind,
         timescale=_timescale(media.require(b"mdhd")),
@@ -309,6 +315,8 @@ def _read_edits(trak: Index) -> tuple[Edit, ...]:
     count, wide = box.u32(4), box.u8(0) == 1
     if count > 4096:
         raise Mp4TooLarge(f"an edit list has {count} entries")
+    if wide and any(box.u64(8 + 20 * i) >= _LONGEST_EDIT for i in range(count)):
+        raise Mp4Error("an edit list claims to last for ages")
     if wide:
         return tuple(Edit(box.u64(8 + 20 * i), box.i64(16 + 20 * i), box.u32(24 + 20 * i)) for i in range(count))
     return tuple(Edit(box.u32(8 + 12 * i), box.i32(12 + 12 * i), box.u32(16 + 12 * i)) for i in range(count))

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -20,6 +20,7 @@ from shared.film import DiskFull, EngineError, Limits, TimedOut, make, stitch
 from shared.film.cell import Answer, ask, begin, close_idle, pool, warm_up
 from shared.film.errors import VerifyFailed
 from shared.film.fades import Placement
+from shared.film.splice import Arrivals, Errand, Splicing, encode_around_joints
 from tests.support.media import Clip
 from tests.support.waiting import eventually
 
@@ -87,6 +88,49 @@ async def test_cancelling_kills_the_cell_at_work() -> None:
     await asyncio.sleep(0)  # until the loop has let go of it, too
     gc.collect()
     assert complaints == []  # its end is no error that somebody forgot to look at
+
+
+async def test_a_cell_that_is_still_starting_can_be_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    close_idle()
+    monkeypatch.setattr(pool, "_START", "# shared.film.cell\nimport time; time.sleep(600)")
+    begun = await asyncio.to_thread(begin, "encode_sound", ENDLESS, Limits())
+
+    async def starting() -> bool:
+        return bool(_cells_of(os.getpid()))
+
+    await eventually(starting, "a cell is starting")
+    await begun.stop()
+
+    assert _cells_of(os.getpid()) == []
+
+
+async def test_a_cell_that_died_while_it_rested_is_not_used() -> None:
+    close_idle()
+    await asyncio.to_thread(warm_up, 1)
+    (resting,) = _cells_of(os.getpid())
+    os.kill(resting, signal.SIGKILL)
+
+    async def dead() -> bool:
+        return not _running(resting)
+
+    await eventually(dead, "the cell has died")
+    assert (await ask("encode_sound", ENDLESS | {"runs": [(0, 2)]}, Limits())).result == [2]
+
+
+class _Dead:
+    """A task whose cell dies."""
+
+    async def answer(self, _timeout_s: float) -> Answer:
+        raise pool.CellDied("the decoder process ended with status -9")
+
+
+async def test_sound_whose_cell_dies_is_encoded_by_another() -> None:
+    errand = Errand(((0, 2),), ENDLESS | {"runs": [(0, 2)]})
+    splicing = Splicing((), (), (errand,), Arrivals(2))
+
+    await encode_around_joints(splicing, Limits(), [cast("pool.Begun", _Dead())])
+
+    assert splicing.arrivals.has(0, 2)
 
 
 async def test_a_task_that_nobody_waits_for_can_be_stopped() -> None:

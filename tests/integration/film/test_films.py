@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -16,7 +17,9 @@ from PIL import Image
 from shared.film import (
     TRANSITIONS,
     Action,
+    InvalidWishes,
     Logo,
+    NotAVideo,
     Progress,
     Soundtrack,
     Transition,
@@ -297,6 +300,45 @@ async def test_music_is_looped_ducked_and_faded_under_the_clips(clip_of: ClipMak
     assert music_level(3.0, 3.4) > 2 * music_level(1.0, 1.6)
     assert music_level(3.9, 4.0) < 0.5 * music_level(3.0, 3.4)
     assert dominant_hz(seen.sound[round(2.6 * 48000) : round(3.3 * 48000)], 48000) == pytest.approx(2000, abs=5)
+
+
+async def test_music_alone_is_heard_where_the_clips_shall_be_silent(clip_of: ClipMaker, tmp_path: Path) -> None:
+    music = make_clip(tmp_path / "music.mp4", Clip(frames=90, tone_hz=2000.0))
+
+    film = await stitch(
+        _clips(clip_of, 2), tmp_path / "film.mp4", Wishes(audio="none", soundtrack=Soundtrack(music, gain_db=0))
+    )
+
+    seen = watch(film.path)
+    _check_clocks(seen, 72)
+    middle = seen.sound[48000:67200]
+    assert dominant_hz(middle, 48000) == pytest.approx(2000, abs=5)
+    at = np.arange(len(middle))
+    assert abs(np.mean(middle * np.exp(-2j * np.pi * 400 * at / 48000))) < 1e-3, "no clip is heard"
+
+
+@pytest.mark.parametrize("wishes", [{"logo": Logo(Path("no.png"))}, {"soundtrack": Soundtrack(Path("no.png"))}])
+async def test_what_is_no_logo_or_no_music_is_named_and_no_clip_is_blamed(
+    wishes: dict[str, Any], clip_of: ClipMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("no.png").write_text("<svg/>")
+
+    with pytest.raises(NotAVideo, match=r"no\.png") as raised:
+        await stitch(_clips(clip_of, 1), tmp_path / "film.mp4", Wishes(**wishes))
+
+    assert raised.value.clip is None
+
+
+async def test_a_poster_that_cannot_be_written_is_told_before_anything_is_made(
+    clip_of: ClipMaker, tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidWishes, match="no folder"):
+        await stitch(
+            _clips(clip_of, 1), tmp_path / "film.mp4", Wishes(poster_at_s=0, poster=tmp_path / "new" / "p.jpg")
+        )
+
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_a_logo_is_laid_over_every_frame(clip_of: ClipMaker, tmp_path: Path) -> None:

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 from benchmarks.quality import Picture, psnr_db, ssim
-from shared.film import Action, Film, Limits, Probe, Transition, Wishes, ffmpeg_exe, make, probe, stitch
+from shared.film import Action, Film, Limits, Probe, Transition, Wishes, ffmpeg_exe, grafts, make, probe, stitch
 from shared.film.cell import grafting
 from shared.film.cell.grafting import Stretch
 from shared.film.entries import parse_visual_entry
 from shared.film.errors import VerifyFailed
+from shared.film.h264 import H264Error
 from shared.film.heads import with_head
 from shared.film.join import Draft
 from shared.film.mp4 import read_movie
@@ -130,6 +131,21 @@ async def test_a_graft_that_does_not_take_is_replaced_by_encoding_more(
     assert asked == [True, False]
     assert [each.step for each in film.fallbacks] == ["graft"]
     assert [each.action for each in film.plan.segments] == [Action.COPY, Action.ENCODE]
+    _check_film(film, clips)
+
+
+async def test_pictures_that_cannot_be_renumbered_are_not_grafted(
+    clip_of: ClipMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(*_args: object) -> bytes:
+        raise H264Error("a slice header that ends too early")
+
+    monkeypatch.setattr(grafts, "move", unreadable)
+    clips = [clip_of(replace(LONG, number=number)) for number in (1, 2)]
+
+    film = await stitch(clips, tmp_path / "film.mp4", Wishes(transition=Transition("fade", 0.3)))
+
+    assert [each.step for each in film.fallbacks] == ["graft"]
     _check_film(film, clips)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shared.film import Action, SoundAction, ffmpeg_exe, stitch
+from shared.film import Action, SoundAction, Wishes, ffmpeg_exe, probe, stitch
 from tests.support.media import Clip, dominant_hz, make_clip, remux, run, watch
 
 ORDINARY = Clip(number=1, frames=36)
@@ -51,6 +51,34 @@ def _variable_rate(folder: Path) -> Path:
         folder / "vfr.mp4",
         Clip(number=2, frames=30, filters="select='mod(n+1,5)'", extra=("-preset", "veryfast", "-fps_mode", "vfr")),
     )
+
+
+def _sparse(chosen: str) -> Callable[[Path], Path]:
+    """As a recording of a screen: a picture now and then, in a container that says of none how long it stays."""
+    changes = {"codec": "libvpx", "extra": (*REALTIME, "-fps_mode", "vfr"), "audio": None, "suffix": ".webm"}
+    return _clip(frames=60, filters=f"select='{chosen}'", **changes)
+
+
+def _rotated_unevenly(folder: Path) -> Path:
+    # Neither copied out of its container nor evenly spaced: it goes to the encoder as it is.
+    fragmented = ("-movflags", "frag_keyframe+empty_moov")
+    return remux(_variable_rate(folder), folder / "turned.mp4", *fragmented, before=("-display_rotation", "90"))
+
+
+def _wide_pixels_in_container(folder: Path) -> Path:
+    # Only the container says it, and its frames are not evenly spaced.
+    return remux(_variable_rate(folder), folder / "wide.mkv", "-aspect", "64:27")
+
+
+def _another_size(folder: Path) -> Path:
+    """The container claims a quarter of the picture."""
+    path = _clip()(folder)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"avc1", data.index(b"stsd")) + 28
+    assert data[at : at + 4] == bytes([0, 192, 0, 108])
+    data[at : at + 4] = bytes([0, 96, 0, 54])
+    path.write_bytes(data)
+    return path
 
 
 def _late_start(folder: Path) -> Path:
@@ -113,6 +141,20 @@ ODD = [
     Odd("BT.709 colours", _clip(extra=FAST, filters=f"setparams={BT709}"), ALL),
     Odd("HDR (PQ)", _clip(codec="libx265", pixel_format="yuv420p10le", extra=(*FAST, *HDR)), ALL),
     Odd("rotated", _rotated, ALL, rotated=True),
+    Odd("rotated, fragmented, variable frame rate", _rotated_unevenly, list(range(29)), sound=SoundAction.ENCODE,
+        rotated=True),
+    Odd("wide pixels in Matroska, variable frame rate", _wide_pixels_in_container,
+        [f if f % 5 != 4 else f - 1 for f in range(29)], sound=SoundAction.ENCODE, content=(0, 13, 192, 82),
+        tolerance=1),
+    Odd("a picture now and then", _sparse("not(mod(n,12))"), [f // 12 * 12 for f in range(60)],
+        sound=SoundAction.SILENCE, tolerance=12),
+    Odd("a picture now and then, the last one soon", _sparse("not(mod(n,6))+eq(n,58)"),
+        [f // 6 * 6 if f < 58 else 58 for f in range(64)], sound=SoundAction.SILENCE, tolerance=6),
+    Odd("a container that claims another size", _another_size, ALL),
+    Odd("both tracks start late", _rewrapped("x.mp4", "-output_ts_offset", "3.3"), ALL, Action.COPY),
+    Odd("full range, said by the pictures alone",
+        _rewrapped("x.mov", pixel_format="yuvj420p", filters="scale=in_range=tv:out_range=pc"), ALL,
+        sound=SoundAction.ENCODE),
     Odd("one frame", _clip(frames=1), [0], Action.COPY),
     Odd("open groups of pictures", _clip(gop=10, extra=("-preset", "veryfast", "-x264-params", "open-gop=1")), ALL,
         Action.COPY),
@@ -137,6 +179,14 @@ async def test_an_odd_clip_between_two_ordinary_ones_makes_a_clean_film(
     seen = watch(film.path)
     assert seen.complaints == ""
     assert len(seen.marks) == film.frames == 72 + len(odd.frames)
+    assert {luma.shape for luma in seen.luma} == {(108, 192)}
+    if odd.content is not None:
+        x, y, width, height = odd.content
+        around = [np.delete(np.delete(luma, slice(y, y + height), 0), slice(x, x + width), 1) for luma in seen.luma]
+        assert max((part.max() for part in around[36:-36] if part.size), default=16) < 40
+        bars = [luma[: max(0, y - 2)] for luma in seen.luma] + [luma[:, : max(0, x - 2)] for luma in seen.luma]
+        middles = bars[36 : len(seen.luma) - 36] + bars[len(seen.luma) + 36 : -36]
+        assert max((bar.max() for bar in middles if bar.size), default=16) < 40, "bars are black"
     assert seen.marks[:36] == [(1, frame) for frame in range(36)]
     assert seen.marks[-36:] == [(3, frame) for frame in range(36)]
     if not odd.rotated:
@@ -168,6 +218,38 @@ async def test_each_clip_is_heard_with_its_own_pictures(clip_of: Callable[[Clip]
     for index, kind in enumerate(kinds):
         part = seen.sound[round((index + 0.25) * seen.sample_rate) : round((index + 0.75) * seen.sample_rate)]
         assert dominant_hz(part, seen.sample_rate) == pytest.approx(kind.tone_hz, abs=4)
+
+
+async def test_encoded_sound_of_a_clip_that_starts_late_stays_in_sync(
+    clip_of: Callable[[Clip], Path], tmp_path: Path
+) -> None:
+    late = remux(clip_of(Clip(number=2, frames=45, click_s=0.8)), tmp_path / "late.mp4", "-output_ts_offset", "10")
+    assert probe(late).video.start_s == pytest.approx(10, abs=0.1)
+
+    film = await stitch([clip_of(ORDINARY), late], tmp_path / "film.mp4", Wishes(audio="exact"))
+
+    seen = watch(film.path)
+    click = int(np.argmax(np.abs(seen.sound) > 0.5)) / 48000
+    assert click == pytest.approx(36 / 30 + 0.8, abs=0.003)
+
+
+def test_full_range_is_seen_where_quicktime_does_not_say_it(tmp_path: Path) -> None:
+    full = f"scale=in_range=tv:out_range=pc,setparams={BT709}"
+    clip = Clip(frames=4, pixel_format="yuvj420p", extra=FAST, filters=full)
+    path = make_clip(tmp_path / "full.mov", clip)
+    assert b"nclc" in path.read_bytes()
+
+    colour = probe(path).video.colour
+
+    assert (colour.primaries, colour.matrix, colour.full_range) == (1, 1, True)
+
+
+async def test_hdr_is_seen_where_only_the_pictures_say_it(tmp_path: Path) -> None:
+    clip = Clip(codec="libx265", pixel_format="yuv420p10le", extra=(*FAST, *HDR, "-movflags", "-write_colr"))
+    path = make_clip(tmp_path / "hdr.mp4", clip)
+    assert b"colr" not in path.read_bytes()
+
+    assert probe(path).video.colour.is_hdr
 
 
 async def test_a_clip_whose_sound_starts_late_stays_in_sync(clip_of: Callable[[Clip], Path], tmp_path: Path) -> None:

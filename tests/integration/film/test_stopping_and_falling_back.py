@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import random
 import subprocess
 import sys
@@ -19,18 +20,24 @@ from shared.film import (
     Action,
     Damaged,
     DiskFull,
+    EncodeFailed,
     Limits,
     TimedOut,
     TooLarge,
+    Transition,
     VerifyFailed,
     Wishes,
     encoding,
     make,
+    odd_container,
     stitch,
+    stitching,
+    verify,
 )
+from shared.film.mp4 import payload, read_movie
 from shared.film.process import Finished, run_ffmpeg
 from shared.film.threads import cores
-from tests.support.media import Clip, watch
+from tests.support.media import Clip, remux, watch
 from tests.support.waiting import eventually
 
 ClipMaker = Callable[[Clip], Path]
@@ -62,6 +69,121 @@ async def test_cancelling_ends_ffmpeg_and_leaves_nothing_behind(clip_of: ClipMak
     assert _processes_of(work) == []
     assert sorted(path.name for path in tmp_path.iterdir()) == ["work"]
     assert list(work.iterdir()) == []
+
+
+async def test_cancelling_ends_the_reader_of_an_odd_container(
+    clip_of: ClipMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, slow = tmp_path / "begun", tmp_path / "slow.py"
+    slow.write_text(f"import os, time\nopen({str(begun)!r}, 'w').write(str(os.getpid()))\ntime.sleep(600)\n")
+    monkeypatch.setattr(odd_container, "__file__", str(slow))
+    odd = remux(clip_of(BASE), tmp_path / "odd.mkv")
+    task = asyncio.create_task(stitch([odd], tmp_path / "film.mp4"))
+
+    async def reading() -> bool:
+        return begun.exists() and begun.read_text() != ""
+
+    await eventually(reading, "the container is being read")
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(begun.read_text()), 0)
+
+
+async def test_a_disk_that_is_full_before_the_sound_is_mixed_says_so(
+    clip_of: ClipMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_where: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    with pytest.raises(DiskFull):
+        await stitch([clip_of(BASE)] * 2, tmp_path / "film.mp4", Wishes(audio="exact"))
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("damaged", [0, 1])
+async def test_a_transition_that_does_not_decode_is_blamed_on_the_clip_that_does_not(
+    damaged: int, clip_of: ClipMaker, tmp_path: Path
+) -> None:
+    # Nothing can be grafted onto pictures of this kind, so all of the second clip is encoded.
+    matrices = ("-preset", "veryfast", "-x264-params", "cqm=jvt")
+    clips = [clip_of(replace(BASE, number=number, frames=60, extra=matrices)) for number in (1, 2)]
+    data = bytearray(clips[damaged].read_bytes())
+    track = read_movie(clips[damaged]).first("video")
+    assert track is not None
+    for frame in (52, 53, 54):
+        at, size = int(track.offsets[frame]), int(track.sizes[frame])
+        data[at + 6 : at + size] = random.Random(frame).randbytes(size - 6)
+    clips[damaged] = tmp_path / "damaged.mp4"
+    clips[damaged].write_bytes(data)
+
+    with pytest.raises(Damaged) as raised:
+        await stitch(clips, tmp_path / "film.mp4", Wishes(transition=Transition("fade", 0.4)))
+
+    assert raised.value.clip == damaged
+    assert "damaged.mp4" in raised.value.message
+
+
+async def test_a_clip_that_shrinks_while_it_is_copied_is_a_typed_error(
+    clip_of: ClipMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def shorter(*_args: object, **_options: object) -> int:
+        raise EOFError("a source is shorter than its tables say")
+
+    monkeypatch.setattr(make, "write", shorter)
+    with pytest.raises(EncodeFailed, match="shorter"):
+        await stitch([clip_of(BASE)], tmp_path / "film.mp4")
+
+
+async def test_more_clips_than_files_may_be_open_make_a_film(
+    clip_of: ClipMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(payload, "MOST_OPEN", 2)
+    monkeypatch.setattr(verify, "MOST_OPEN", 2)
+
+    film = await stitch([clip_of(replace(BASE, number=n)) for n in (1, 2, 3, 1, 2)], tmp_path / "film.mp4")
+
+    assert [mark and mark[0] for mark in watch(film.path).marks] == [n for n in (1, 2, 3, 1, 2) for _ in range(36)]
+
+
+async def test_a_film_larger_than_the_limit_is_refused_before_it_is_written(clip_of: ClipMaker, tmp_path: Path) -> None:
+    with pytest.raises(TooLarge, match="the film would have"):
+        await stitch([clip_of(BASE)] * 3, tmp_path / "film.mp4", limits=Limits(output_bytes=20_000))
+
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_an_error_tells_how_many_plans_had_been_given_up(
+    clip_of: ClipMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def suspicious(*_args: object) -> None:
+        raise VerifyFailed("it looks odd")
+
+    monkeypatch.setattr(make, "verify_joints", suspicious)
+    monkeypatch.setattr(stitching, "verify_joined", suspicious)
+    with pytest.raises(VerifyFailed) as raised:
+        await stitch([clip_of(BASE)] * 2, tmp_path / "film.mp4")
+
+    assert raised.value.given_up == 1
+
+
+async def test_pictures_that_do_not_decode_are_found_in_the_safe_plans_film_too(
+    clip_of: ClipMaker, tmp_path: Path
+) -> None:
+    film = await stitch([clip_of(replace(BASE, number=n)) for n in (1, 2)], tmp_path / "film.mp4")
+    data = bytearray(film.path.read_bytes())
+    track = read_movie(film.path).first("video")
+    assert track is not None
+    at = int(track.offsets[36])
+    data[at + 8 : at + 200] = bytes(192)
+    film.path.write_bytes(data)
+
+    with pytest.raises(VerifyFailed, match="decode"):
+        await verify.verify_joined(film.path, film.plan, Limits())
 
 
 async def test_a_film_that_takes_too_long_ends_in_a_time_out(clip_of: ClipMaker, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import ffmpeg
 import pytest
 
 from shared.film import (
+    ClipError,
     Damaged,
     EngineError,
     Limits,
@@ -23,6 +24,7 @@ from shared.film import (
     check_clip,
     stitch,
 )
+from shared.film.mp4 import Mp4Error, read_movie
 from shared.film.process import clip_input, run_ffmpeg
 from tests.support.media import Clip, make_clip, remux
 
@@ -94,11 +96,49 @@ def _fuzzed(seed: int) -> Maker:
     return make
 
 
+def _overlapping_samples(good: Path, _folder: Path) -> bytes:
+    """Every picture but the first few claims to be as large as the file allows."""
+    data = bytearray(good.read_bytes())
+    at = data.index(b"stsz", data.rindex(b"moov")) + 4
+    count = int.from_bytes(data[at + 8 : at + 12], "big")
+    for number in range(10, count - 10):
+        data[at + 12 + 4 * number : at + 16 + 4 * number] = struct.pack(">I", len(data) // 4)
+    return bytes(data)
+
+
+def _no_description_of_sound(good: Path, _folder: Path) -> bytes:
+    data = bytearray(good.read_bytes())
+    entry = data.rindex(b"mp4a") - 4
+    description = data.rindex(b"stsd") - 4
+    # What described the sound becomes a box of its own behind an empty table.
+    data[description : description + 4] = struct.pack(">I", 16)
+    data[description + 12 : description + 16] = bytes(4)
+    data[entry + 4 : entry + 8] = b"free"
+    return bytes(data)
+
+
+def _endless_edit(good: Path, _folder: Path) -> bytes:
+    data = bytearray(good.read_bytes())
+    at = data.index(b"elst", data.rindex(b"moov")) - 4
+    old = int.from_bytes(data[at : at + 4], "big")
+    edit = struct.pack(">I4sIIQqI", 36, b"elst", 1 << 24, 1, 1 << 63, -1, 0x10000)
+    for kind in (b"moov", b"trak", b"edts"):
+        around = data.rindex(kind, 0, at) - 4
+        grown = int.from_bytes(data[around : around + 4], "big") + len(edit) - old
+        data[around : around + 4] = struct.pack(">I", grown)
+    data[at : at + old] = edit
+    return bytes(data)
+
+
 def _noise_in_pictures(good: Path, _folder: Path) -> bytes:
     data, dice = bytearray(good.read_bytes()), random.Random(7)
     start = data.index(b"mdat") + 60
     data[start : start + 4000] = dice.randbytes(4000)
     return bytes(data)
+
+
+def _wide_pixels(_good: Path, folder: Path) -> Path:
+    return make_clip(folder / "wide.mp4", Clip(frames=4, size=(2048, 64), filters="setsar=16"))
 
 
 def _sound_only(_good: Path, folder: Path) -> Path:
@@ -145,6 +185,7 @@ HOSTILE = [
     Hostile("billions of samples", _patched(b"stsz", 8, struct.pack(">I", 0xFFFFFFF0)), (TooLarge,)),
     Hostile("impossible clock", _patched(b"mdhd", 12, struct.pack(">I", 0)), BAD_MOV),
     Hostile("forty tracks", _many_tracks, (TooLarge,)),
+    Hostile("pixels sixteen times as wide as high", _wide_pixels, (TooLarge,)),
     Hostile("no picture", _sound_only, (NotAVideo,)),
     Hostile("Matroska head, then noise", lambda *_: b"\x1a\x45\xdf\xa3" + random.Random(3).randbytes(20_000), BAD_MOV),
     Hostile("a quarter of a WebM", _cut_webm, (Truncated, Damaged)),
@@ -173,6 +214,26 @@ async def test_a_hostile_file_ends_in_a_typed_error_that_names_the_clip(
     assert failure.value.to_dict()["code"] == failure.value.code
     assert list(work.iterdir()) == []
     assert list(output.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("make", [_overlapping_samples, _no_description_of_sound, _endless_edit])
+async def test_a_file_of_which_our_reader_makes_no_sense_is_left_to_libav(
+    make: Maker, clip_of: Callable[[Clip], Path], tmp_path: Path
+) -> None:
+    good, bad = clip_of(GOOD), tmp_path / "bad.mp4"
+    made = make(good, tmp_path)
+    assert isinstance(made, bytes)
+    bad.write_bytes(made)
+    with pytest.raises(Mp4Error):
+        read_movie(bad)
+
+    blamed, film = 1, tmp_path / "film.mp4"
+    try:
+        await stitch([good, bad], film, limits=STRICT)
+    except ClipError as error:
+        blamed = error.clip if error.clip is not None else -1
+    assert blamed == 1
+    assert not film.exists() or film.stat().st_size < 3 * good.stat().st_size
 
 
 async def test_a_check_of_a_clip_with_noise_in_its_pictures_says_that_it_does_not_decode(

@@ -128,6 +128,16 @@ def test_json_is_the_whole_result_and_nothing_else(clips: dict[str, Path], tmp_p
     assert (tmp_path / "p.jpg").read_bytes().startswith(b"\xff\xd8")
 
 
+def test_what_shows_the_film_in_small_is_saved_beside_it(clips: dict[str, Path], tmp_path: Path) -> None:
+    options = ("--preview", "small/preview.mp4", "--contact-sheet", "small/sheet.jpg", "--poster", "small/poster.jpg")
+    result = run(str(clips["a"]), str(clips["b"]), "-o", "film.mp4", *options)
+    assert result.exit_code == 0, result.stderr
+    for name in ("preview.mp4", "sheet.jpg", "poster.jpg"):
+        assert f"small/{name}" in result.stdout
+        assert (tmp_path / "small" / name).stat().st_size
+    assert len(watch(tmp_path / "small/preview.mp4").luma) == 24
+
+
 def test_a_url_is_fetched_from_wherever_the_person_says(gateway: ScriptedPartner, clips: dict[str, Path]) -> None:
     """A private address, too: who types it means it."""
     gateway.script = [Reply(200, clips["b"].read_bytes(), {"Content-Type": "video/mp4"})]
@@ -149,6 +159,13 @@ WRONG: Sequence[tuple[list[str], str, int]] = (
     (["{a}", "--size", "13x13"], "even numbers", 2),
     (["{a}", "--loudness", "3"], "LUFS", 2),
     (["{a}", "--music", "nope.mp3"], "--music", 2),
+    (["{a}", "--music", "bad.mp4"], "bad.mp4 holds no sound that can be decoded", 1),
+    (["{a}", "--logo", "bad.mp4"], "bad.mp4 is no PNG, JPEG or WebP picture", 1),
+    (["{a}", "--preset", "mediun"], "unknown preset 'mediun'", 2),
+    (["{a}", "--music", "bad.mp4", "--music-duck", "-10"], "positive number of dB", 2),
+    (["{a}", "--poster", "{a}"], "is one of the clips", 2),
+    (["{a}", "--poster", "film.mp4"], "is the film", 2),
+    (["{a}", "--preview", "p.mp4", "--contact-sheet", "p.mp4"], "is what --preview writes", 2),
     (["{a}", "bad.mp4"], "clip 2, bad.mp4: ", 1),
     (["{a}", "http://127.0.0.1:1/x.mp4"], "no connection to http://127.0.0.1:1/x.mp4", 3),
     (["{a}", "http://127.0.0.1:70000/x.mp4"], "port", 1),

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.film import Action, InvalidWishes, Probe, SoundAction, TooLong, Transition, Wishes, plan
-from shared.film.model import Colour
+from shared.film import Action, InvalidWishes, Probe, SoundAction, Soundtrack, TooLong, Transition, Wishes, plan
+from shared.film.model import Codec, Colour, Fit
 from tests.support.probes import AAC, CODECS, a_probe, probes, transitions
 
 
@@ -129,6 +130,49 @@ def test_enlarging_a_clip_is_never_silent() -> None:
     assert any("clip 2 is enlarged from 320x180" in warning for warning in made.warnings)
 
 
+@pytest.mark.parametrize(("fit", "enlarged"), [("cover", True), ("contain", False), ("contain-blur", False)])
+def test_a_clip_that_is_enlarged_to_fill_the_frame_is_told_too(fit: Fit, enlarged: bool) -> None:
+    made = plan([a_probe(), a_probe(width=720, height=1280), a_probe()], Wishes(fit=fit))
+
+    assert any("clip 2 is enlarged from 720x1280" in warning for warning in made.warnings) is enlarged
+
+
+def test_only_the_music_is_heard_where_the_clips_shall_be_silent() -> None:
+    made = plan([a_probe(AAC)] * 2, Wishes(audio="none", soundtrack=Soundtrack(Path("song.mp3"))))
+
+    assert made.sound is not None
+    assert made.mix
+    assert {clip.sound for clip in made.clips} == {SoundAction.SILENCE}
+
+
+def test_a_loudness_of_nothing_is_told() -> None:
+    made = plan([a_probe(AAC)] * 2, Wishes(audio="none", loudness_lufs=-14))
+
+    assert made.sound is None
+    assert "a silent film has no loudness" in made.warnings
+
+
+def test_a_transition_takes_as_much_of_a_clip_as_no_other_needs() -> None:
+    clips = [a_probe(frames=60), a_probe(frames=60), a_probe(frames=60)]
+
+    between = plan(clips, Wishes(transition=Transition("fade", 1.5)))
+    alone = plan(clips, Wishes(transitions=(Transition("fade", 1.5), None)))
+
+    assert [segment.overlap for segment in between.segments if segment.transition] == [30, 30]
+    assert [segment.overlap for segment in alone.segments if segment.transition] == [45]
+
+
+@pytest.mark.parametrize(("codec", "preset"), [("h264", "mediun"), ("h264", "8"), ("av1", "14"), ("av1", "-1")])
+def test_a_preset_that_the_encoder_does_not_know_is_refused(codec: Codec, preset: str) -> None:
+    with pytest.raises(InvalidWishes, match="unknown preset"):
+        Wishes(codec=codec, preset=preset)
+
+
+def test_music_goes_down_by_a_positive_number() -> None:
+    with pytest.raises(InvalidWishes, match="positive"):
+        Soundtrack(Path("song.mp3"), duck_db=-10)
+
+
 def test_a_transition_copies_up_to_a_clean_cut_and_from_the_next_key_frame() -> None:
     clip = a_probe(idr_frames=(0, 30, 60, 90), clean_cuts=(*range(0, 280, 4), 300), frames=300)
 
@@ -152,8 +196,8 @@ def test_without_a_later_key_frame_the_rest_of_the_clip_is_encoded_and_the_plan_
 def test_a_transition_longer_than_the_clips_is_shortened_with_a_warning() -> None:
     made = plan([a_probe(frames=10), a_probe(frames=300)], Wishes(transition=Transition("fade", 2.0)))
 
-    assert made.segments[1].overlap == 5
-    assert "shortened to 5 frames" in made.warnings[0]
+    assert made.segments[1].overlap == 9
+    assert "shortened to 9 frames" in made.warnings[0]
 
 
 def test_sound_is_decided_apart_from_the_picture() -> None:

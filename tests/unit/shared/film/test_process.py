@@ -74,7 +74,7 @@ def test_the_meter_is_read_from_its_summary() -> None:
 @pytest.mark.parametrize(
     ("measured", "target", "gain"),
     [(Loudness(-20, -10), -14, 6), (Loudness(-10, -1), -14, -4), (Loudness(-30, -4), -14, 3),
-     (Loudness(-70, -99), -14, 0), (Loudness(-30, 0.5), -14, 0)],
+     (Loudness(-70, -99), -14, 0), (Loudness(-30, 0.5), -14, 0), (Loudness(-10, 1), -11, -1)],
 )  # fmt: skip
 def test_one_gain_is_chosen_that_never_clips(measured: Loudness, target: float, gain: float) -> None:
     found, notes = choose_gain(measured, target)
