@@ -154,9 +154,9 @@ async def test_clips_that_were_checked_when_they_came_home_are_only_joined(
     looked_at: list[Path] = []
     asked: list[str] = []
 
-    def look(path: Path, limits: Limits) -> Probe:
+    def look(path: Path, limits: Limits, **options: Any) -> Probe:
         looked_at.append(path)
-        return probe(path, limits)
+        return probe(path, limits, **options)
 
     async def decode(task: str, arguments: dict[str, Any], limits: Limits, **options: Any) -> Answer:
         asked.append(task)
