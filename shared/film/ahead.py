@@ -8,13 +8,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from .encoding import blame, clips_of, encode_segment
+from .encoding import blame, encode_segment
 from .errors import EngineError, TimedOut, unwritable
 from .foreseeing import Foresight, foresee
 from .grafts import GraftRefused, encode_graft
 from .heads import look_at_heads
 from .limits import Limits
 from .model import Probe, Wishes
+from .piece_keys import clips_of
 from .prepared import name_of
 from .seals import seal
 from .threads import all_of, cores, in_thread

@@ -21,7 +21,7 @@ _INPUT_FAULTS = ("invalid data", "error while decoding", "corrupt", "truncat", "
 
 
 #: How it names the input that a message is about.
-_INPUT_NUMBER = re.compile(r"(?:\bin|\bvist|\bist|stream )#(\d+)[:/]")
+_INPUT_NUMBER = re.compile(r"(?:\bin|\bvist|\bist|stream )#(\d+)[:/ ]")
 
 
 async def encode_segment(
@@ -55,11 +55,6 @@ async def encode_segment(
     length_s = float(segment.frames / plan.target.fps)
     await run_ffmpeg(command, limits, on_time=lambda at_s: report(at_s / length_s))
     await asyncio.to_thread(_check_piece, path, segment, plan.target)
-
-
-def clips_of(segment: Segment) -> tuple[int, ...]:
-    """Return the clips that a segment is made from."""
-    return (segment.clip,) if segment.transition is None else (segment.clip, segment.clip + 1)
 
 
 def blame(error: EngineError, clips: Sequence[int], probes: Sequence[Probe]) -> EngineError:

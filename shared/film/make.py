@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from .cell import Begun
-from .encoding import blame, clips_of, encode_segment
+from .encoding import blame, encode_segment
 from .errors import EngineError
 from .grafts import EncodedGraft, encode_graft, lay_graft
 from .join import Draft, PictureSource, SoundSource, add_sound, draft_pictures, write
@@ -18,6 +18,7 @@ from .limits import Limits
 from .mix import make_mix
 from .model import Probe, Wishes
 from .mp4 import Track
+from .piece_keys import clips_of
 from .plan_model import Action, Plan, Segment, SoundAction
 from .prepared import Prepared, ready_made
 from .process import run_ffmpeg

@@ -116,7 +116,7 @@ def assemble(
 ) -> None:
     """Add every clip's samples at its place into ``film``, interleaved 32-bit floats, with equal-power crossfades."""
     with film.open("wb") as file:
-        claim(file.fileno(), 4 * max(1, total) * form.channels)
+        _fill_with_zeros(file.fileno(), 4 * max(1, total) * form.channels)
     output = np.memmap(film, np.float32, "r+", shape=(max(1, total), form.channels))
     for index, (part, place) in enumerate(zip(parts, places, strict=True)):
         if part is None:
@@ -131,11 +131,11 @@ def assemble(
     output.flush()
 
 
-def claim(file: int, count: int) -> None:
-    """Fill an empty file with so many zeros that have their place on the disk.
+def _fill_with_zeros(file: int, count: int) -> None:
+    """Fill an empty file with so many zeros that have their place on the disk, on every file system.
 
     A file that is only said to be as long is filled as memory that is mapped to it is written, and a disk that is full
-    by then ends the process (``SIGBUS``).
+    by then ends the process (``SIGBUS``). Claiming room where the file system knows how, as for films, is not enough.
 
     Raises:
         OSError: There is no room.

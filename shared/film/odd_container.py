@@ -1,6 +1,6 @@
 """Looking into containers that the MP4 table reader does not read, by libav in a process of its own.
 
-Run as a script: ``python -I odd_container.py FILE FORMAT MAX_STREAMS MAX_PACKETS MEMORY_BYTES CPU_S``; prints one
+Run as a script: ``python -I odd_container.py FILE FORMAT MAX_STREAMS MAX_PACKETS MEMORY_BYTES CPU_S WHOLE``; prints one
 JSON object. It is kept apart from the engine because it parses untrusted bytes in C: whatever happens, only this
 process dies, within the limits it puts on itself first.
 """
@@ -25,8 +25,10 @@ def _restrict(memory_bytes: int, cpu_s: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
 
 
-def inspect(path: str, container: str, max_streams: int, max_packets: int) -> dict[str, Any]:
+def inspect(path: str, container: str, max_streams: int, max_packets: int, *, whole: bool = True) -> dict[str, Any]:
     """Demux the whole file and describe its first picture and first sound track.
+
+    If not ``whole``, the file is left behind its first picture, and only what that tells is of use.
 
     Returns:
         ``{"error": code}`` or ``{"streams", "video", "audio", "start_s", "duration_s"}``; times in seconds from the
@@ -58,6 +60,8 @@ def inspect(path: str, container: str, max_streams: int, max_packets: int) -> di
                 size += packet.size
                 if not first and len(times) <= _FIRST_WITHIN_PACKETS:
                     first = _first_picture(packet)
+                if not whole and (first or len(times) > _FIRST_WITHIN_PACKETS):
+                    break
             else:
                 heard = [min(heard[0], at), max(heard[1], at + float((packet.duration or 0) * packet.time_base))]
                 heard_bytes += packet.size
@@ -127,10 +131,10 @@ def _describe(
 def main(arguments: list[str]) -> None:
     """Run as a script."""
     path, container, *numbers = arguments
-    max_streams, max_packets, memory_bytes, cpu_s = map(int, numbers)
+    max_streams, max_packets, memory_bytes, cpu_s, whole = map(int, numbers)
     _restrict(memory_bytes, cpu_s)
     try:
-        answer = inspect(path, container, max_streams, max_packets)
+        answer = inspect(path, container, max_streams, max_packets, whole=bool(whole))
     except Exception as error:  # noqa: BLE001 - any failure of the demuxer means "not readable", said to the parent
         answer = {"error": "unreadable", "detail": f"{type(error).__name__}: {error}"[:300]}
     sys.stdout.write(json.dumps(answer))

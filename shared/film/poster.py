@@ -40,8 +40,10 @@ async def make_poster(film: Path, output: Path, at_s: float, limits: Limits = Li
             temporary.unlink(missing_ok=True)
             await run_ffmpeg(stream, limits, timeout_s=limits.inspect_timeout_s)
             if temporary.exists() and temporary.stat().st_size:
-                temporary.replace(output)
-                return output
+                try:
+                    return temporary.replace(output)
+                except OSError as error:
+                    raise EncodeFailed(f"the poster {output} cannot be written: {error.strerror}") from error
         raise EncodeFailed("no picture could be taken from the film")
     finally:
         temporary.unlink(missing_ok=True)

@@ -82,7 +82,7 @@ async def _unwrap(index: int, found: Probe, wishes: Wishes, limits: Limits, work
         options["tag:v"] = "hvc1"
     try:
         await run_ffmpeg(ffmpeg.output(*streams, file_output(plain), **options), limits)
-        return await asyncio.to_thread(probe, plain, limits)
+        return await in_thread(lambda flag: probe(plain, limits, flag=flag))
     except EncodeFailed:
         return found
     except EngineError as error:

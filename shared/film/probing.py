@@ -29,7 +29,7 @@ _LIBAV_FORMATS = {"mp4": "mov", "fmp4": "mov", "matroska": "matroska", "mpegts":
 
 
 def probe(path: Path, limits: Limits = Limits(), *, flag: StopFlag | None = None) -> Probe:  # noqa: B008 - frozen
-    """Look at a clip without decoding it. Blocking; about a millisecond for an MP4.
+    """Look at a clip without decoding it. Blocking; about a millisecond for an MP4 of H.264.
 
     Args:
         path: A local file.
@@ -145,7 +145,10 @@ def _probe_mp4(path: Path, limits: Limits, flag: StopFlag) -> Probe:
 
 def _colour_by_libav(path: Path, limits: Limits, flag: StopFlag) -> Colour | None:
     """Ask libav for colours that stand in headers of the stream that we do not read."""
-    seen = _ask_libav(path, "mp4", limits, flag).get("video")
+    try:
+        seen = _ask_libav(path, "mp4", limits, flag, whole=False).get("video")
+    except TimedOut:
+        return None
     return None if seen is None else _colour_seen(seen)
 
 
@@ -204,10 +207,11 @@ def _video_from_libav(seen: dict[str, Any], container: str) -> VideoInfo:
     )  # fmt: skip
 
 
-def _ask_libav(path: Path, container: str, limits: Limits, flag: StopFlag) -> dict[str, Any]:
+def _ask_libav(path: Path, container: str, limits: Limits, flag: StopFlag, *, whole: bool = True) -> dict[str, Any]:
     command = [
         sys.executable, "-I", str(Path(odd_container.__file__)), str(path.resolve()), _LIBAV_FORMATS[container],
         str(limits.streams), str(limits.samples), str(limits.memory_bytes), str(int(limits.inspect_timeout_s) + 1),
+        str(int(whole)),
     ]  # fmt: skip
     environment = {"PATH": os.defpath, "LC_ALL": "C", "PYTHONDONTWRITEBYTECODE": "1"}
     with subprocess.Popen(

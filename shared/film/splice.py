@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .aac import FRAME_SAMPLES, MOST_PACKET_BYTES, AacExcerpt, AacSource, Pcm, encode, samples_encoded
-from .cell import Begun, CellDied, ask, begin
+from .cell import Answer, Begun, CellDied, ask, begin
 from .errors import ClipError, VerifyFailed
 from .fades import CUT_FADE_S, Placement, envelope
 from .limits import Limits
@@ -288,7 +288,7 @@ async def encode_around_joints(splicing: Splicing, limits: Limits, begun: Sequen
             try:
                 answer = await under_way.answer(limits.step_timeout_s)
             except CellDied:  # perhaps for want of memory, and not of this
-                answer = await ask("encode_sound", errand.arguments, limits)
+                answer = await _once_more(errand, limits)
             counts, largest = [count for _, count in errand.wanted], max(map(len, answer.blobs), default=0)
             if answer.result != counts or len(answer.blobs) != sum(counts) or largest > splicing.arrivals.most_bytes:
                 raise VerifyFailed("the encoder did not make the sound packets that were asked for")
@@ -297,6 +297,13 @@ async def encode_around_joints(splicing: Splicing, limits: Limits, begun: Sequen
                 splicing.arrivals.deliver(first, list(itertools.islice(packets, count)))
 
     await all_of(*(work() for _ in range(min(cores(), len(splicing.errands)))))
+
+
+async def _once_more(errand: Errand, limits: Limits) -> Answer:
+    try:
+        return await ask("encode_sound", errand.arguments, limits)
+    except CellDied as error:
+        raise VerifyFailed("the sound around a joint cannot be encoded", detail=str(error)) from error
 
 
 def _excerpts(

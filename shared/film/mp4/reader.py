@@ -23,9 +23,9 @@ from .boxes import (
 
 TrackKind = Literal["video", "audio", "other"]
 _HANDLERS: dict[bytes, TrackKind] = {b"vide": "video", b"soun": "audio"}
-#: The nine numbers of a track's matrix, and the whole part of its width and height (16.16).
 #: No edit lasts for so many ticks: the sums of such numbers leave the range of 64 bits.
 _LONGEST_EDIT = 1 << 60
+#: The nine numbers of a track's matrix, and the whole part of its width and height (16.16).
 _MATRIX = struct.Struct(">9iH2xH2x")
 
 

@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import pytest
 
-from shared.film import DiskFull, EngineError, Limits, TimedOut, make, stitch
+from shared.film import DiskFull, EngineError, Limits, TimedOut, make, splice, stitch
 from shared.film.cell import Answer, ask, begin, close_idle, pool, warm_up
 from shared.film.errors import VerifyFailed
 from shared.film.fades import Placement
@@ -122,6 +122,17 @@ class _Dead:
 
     async def answer(self, _timeout_s: float) -> Answer:
         raise pool.CellDied("the decoder process ended with status -9")
+
+
+async def test_sound_of_which_every_cell_dies_is_for_the_safe_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def dies(*_args: object, **_options: object) -> Answer:
+        raise pool.CellDied("the decoder process ended with status -11")
+
+    monkeypatch.setattr(splice, "ask", dies)
+    splicing = Splicing((), (), (Errand(((0, 2),), ENDLESS),), Arrivals(2))
+
+    with pytest.raises(VerifyFailed, match="sound around a joint"):
+        await encode_around_joints(splicing, Limits(), [cast("pool.Begun", _Dead())])
 
 
 async def test_sound_whose_cell_dies_is_encoded_by_another() -> None:

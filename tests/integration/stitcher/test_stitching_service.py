@@ -172,7 +172,7 @@ async def test_clips_that_were_checked_when_they_came_home_are_only_joined(
     assert job.film is not None
     assert job.film.frames == 2 * FRAMES
     assert (looked_at, asked) == ([], [])
-    for useless in ([None, None], ["1.nonsense", "0.old"], known[::-1]):
+    for useless in ([None, None], ["2.nonsense", "1.old"], known[::-1]):
         job = await until_stitched(w, await clips_home(w, clips, useless))
         assert job.film is not None
         assert job.film.frames == 2 * FRAMES

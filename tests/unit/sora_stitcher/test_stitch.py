@@ -165,6 +165,7 @@ WRONG: Sequence[tuple[list[str], str, int]] = (
     (["{a}", "--music", "bad.mp4", "--music-duck", "-10"], "positive number of dB", 2),
     (["{a}", "--poster", "{a}"], "is one of the clips", 2),
     (["{a}", "--poster", "film.mp4"], "is the film", 2),
+    (["{a}", "--poster-at", "0", "--contact-sheet", "film.jpg"], "is what --poster writes", 2),
     (["{a}", "--preview", "p.mp4", "--contact-sheet", "p.mp4"], "is what --preview writes", 2),
     (["{a}", "bad.mp4"], "clip 2, bad.mp4: ", 1),
     (["{a}", "http://127.0.0.1:1/x.mp4"], "no connection to http://127.0.0.1:1/x.mp4", 3),
