@@ -18,8 +18,6 @@ from .process import run_ffmpeg
 
 #: Messages by which ffmpeg says that the input, not the encoder, is at fault.
 _INPUT_FAULTS = ("invalid data", "error while decoding", "corrupt", "truncat", "decode_slice", "no frame", "moov")
-
-
 #: How it names the input that a message is about.
 _INPUT_NUMBER = re.compile(r"(?:\bin|\bvist|\bist|stream )#(\d+)[:/ ]")
 

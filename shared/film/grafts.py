@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from .limits import Limits
 from .model import Probe, Wishes
 from .mp4 import Track, read_movie
 from .mp4.boxes import IntArray, iter_boxes, make_box
+from .mp4.copying import read_places
 from .plan_model import Plan, Segment
 
 #: Pictures of the clip that are decoded behind a new graft to see whether it took.
@@ -167,9 +167,8 @@ def _picture_track(found: Probe) -> Track:
 
 
 def _packets(path: Path, track: Track, first: int, last: int) -> tuple[bytes, ...]:
-    with path.open("rb") as file:
-        places = zip(track.sizes[first:last].tolist(), track.offsets[first:last].tolist(), strict=True)
-        return tuple(os.pread(file.fileno(), size, offset) for size, offset in places)
+    places = zip(track.sizes[first:last].tolist(), track.offsets[first:last].tolist(), strict=True)
+    return tuple(read_places(path, places))
 
 
 def _stretch(found: Probe, track: Track, begin: int, end: int, first: int) -> Stretch:

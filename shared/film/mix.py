@@ -16,6 +16,7 @@ from .errors import EncodeFailed, EngineError
 from .fades import Placement, envelope
 from .limits import Limits
 from .model import Probe, Soundtrack, Wishes
+from .mp4.copying import write_all
 from .plan_model import Plan, SoundAction, SoundTarget
 from .process import file_output, restricted_input, run_ffmpeg
 from .rates import samples_at
@@ -145,7 +146,7 @@ def _fill_with_zeros(file: int, count: int) -> None:
         return
     zeros = bytes(1 << 20)
     for at in range(0, count, len(zeros)):
-        os.write(file, zeros[: count - at])
+        write_all(file, zeros[: count - at])
 
 
 def _with_music(film: Any, music: Soundtrack, form: SoundTarget, total: int) -> Any:

@@ -164,6 +164,12 @@ class Wishes:
             numbers = ", or 0 to 13" if self.codec == "av1" else ""
             raise InvalidWishes(f"unknown preset {self.preset!r}; known: {', '.join(SVT_PRESETS)}{numbers}")
 
+    def poster_beside(self, film: Path) -> Path | None:
+        """Return where the poster of a film goes, if one is wished for."""
+        if self.poster_at_s is None:
+            return None
+        return self.poster or film.with_suffix(".jpg")
+
     def at_joint(self, joint: int, joints: int) -> Transition | None:
         """Return the transition wished for at ``joint`` (0 is between the first two clips).
 

@@ -32,8 +32,7 @@ def fit_box(source: tuple[int, int], target: Target, *, cover: bool) -> tuple[in
         target: The film's form.
         cover: Fill the frame and overlap it, rather than fit inside it.
     """
-    factors = (target.width * target.sar / source[0], Fraction(target.height, source[1]))
-    factor = max(factors) if cover else min(factors)
+    factor = target.scale_of(source, cover=cover)
     width, height = source[0] * factor / target.sar, source[1] * factor
     if cover:
         return max(target.width, round(width / 2) * 2), max(target.height, round(height / 2) * 2)

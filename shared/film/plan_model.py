@@ -62,6 +62,16 @@ class Target:
     colour: Colour = field(default_factory=Colour)
     parameter_set_id: int = 0
 
+    def scale_of(self, source: tuple[int, int], *, cover: bool) -> Fraction:
+        """Return by how much an upright picture of so many square pixels is scaled to lie inside the frame.
+
+        Args:
+            source: Width and height.
+            cover: Fill the frame and overlap it, rather than fit inside it.
+        """
+        factors = (self.width * self.sar / source[0], Fraction(self.height, source[1]))
+        return max(factors) if cover else min(factors)
+
 
 @dataclass(frozen=True, slots=True)
 class SoundTarget:

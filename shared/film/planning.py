@@ -272,8 +272,7 @@ def _differences(video: VideoInfo, target: Target) -> list[str]:
 def _picture_warnings(index: int, video: VideoInfo, target: Target, fit: Fit) -> list[str]:
     name, (width, height) = f"clip {index + 1}", video.display_size
     found = []
-    factors = (target.width * target.sar / width, Fraction(target.height, height))
-    if (max(factors) if fit == "cover" else min(factors)) > _SAME_SIZE:
+    if target.scale_of((width, height), cover=fit == "cover") > _SAME_SIZE:
         verb = "fill" if fit == "cover" else "fit"
         found.append(f"{name} is enlarged from {width}x{height} to {verb} {target.width}x{target.height}")
     if video.fps != target.fps:
@@ -290,9 +289,9 @@ def _picture_warnings(index: int, video: VideoInfo, target: Target, fit: Fit) ->
 
 
 def _choose_sound(probes: Sequence[Probe], wishes: Wishes) -> tuple[SoundTarget | None, list[tuple[SoundAction, str]]]:
-    if wishes.audio == "none" and wishes.soundtrack is None:
-        return None, [(SoundAction.NONE, "a silent film was asked for")] * len(probes)
     if wishes.audio == "none":
+        if wishes.soundtrack is None:
+            return None, [(SoundAction.NONE, "a silent film was asked for")] * len(probes)
         return _DEFAULT_SOUND, [(SoundAction.SILENCE, "only the music was asked for")] * len(probes)
     weights: dict[SoundTarget, float] = {}
     for probe in probes:

@@ -20,7 +20,7 @@ from .mp4 import Mp4Error, Mp4Fragmented, Mp4Truncated, read_movie
 from .mp4.boxes import Mp4TooLarge
 from .rates import snap_rate
 from .threads import StopFlag
-from .tracks import audio_info, video_info
+from .tracks import audio_info, rotation_notes, video_info
 
 _MP4_FIRST_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"})
 #: Codecs of which we read what the stream itself says of its colours.
@@ -191,19 +191,13 @@ def _video_from_libav(seen: dict[str, Any], container: str) -> VideoInfo:
     chroma = "4:2:0" if pixel_format.startswith(("nv12", "p010")) else chroma
     depth = next((bits for bits in (16, 14, 12, 10, 9) if f"{bits}le" in pixel_format), 8)
     sar = Fraction(seen["sar"]) or Fraction(1)
-    rotation, odd = seen["rotation"], [f"the container is {container}"]
-    if rotation not in {0, 90, 180, 270}:
-        rotation, turned = -1, "it is shown transformed"
-    else:
-        turned = f"it is shown rotated by {rotation} degrees"
-    if rotation:
-        odd.append(turned)
+    rotation = seen["rotation"] if seen["rotation"] in {0, 90, 180, 270} else -1
     return VideoInfo(
         codec=seen["codec"].removeprefix("lib").replace("dav1d", "av1"), profile=-1, level=-1,
         width=seen["width"], height=seen["height"], sar=sar, rotation=rotation, chroma=chroma, bit_depth=depth,
         interlaced=seen["interlaced"], colour=_colour_seen(seen), fps=rate, constant_rate=seen["constant"],
         frames=seen["frames"], start_s=seen["start_s"], duration_s=seen["duration_s"], size_bytes=seen["bytes"],
-        odd=tuple(odd),
+        odd=(f"the container is {container}", *rotation_notes(rotation)),
     )  # fmt: skip
 
 
@@ -221,11 +215,10 @@ def _ask_libav(path: Path, container: str, limits: Limits, flag: StopFlag, *, wh
         try:
             with flag.ending(reader.kill):
                 said, complaints = reader.communicate(timeout=limits.inspect_timeout_s)
-        except BaseException as error:
-            reader.kill()
-            if isinstance(error, subprocess.TimeoutExpired):
-                raise TimedOut(f"{path.name} took longer than {limits.inspect_timeout_s:.0f} s to read") from error
-            raise
+        except subprocess.TimeoutExpired as error:
+            raise TimedOut(f"{path.name} took longer than {limits.inspect_timeout_s:.0f} s to read") from error
+        finally:
+            reader.kill()  # one that has ended is past it
     flag.check()
     if reader.returncode:
         return {"error": "crashed", "detail": complaints[-300:].decode(errors="replace")}

@@ -71,8 +71,8 @@ async def stitch(
     output = Path(output)
     # Of its own name: two films may be on their way to the same place.
     partial = output.with_name(f".{output.name}.{secrets.token_hex(4)}.part")
-    poster = wishes.poster or output.with_suffix(".jpg")
-    if wishes.poster_at_s is not None and not poster.parent.is_dir():
+    poster = wishes.poster_beside(output)
+    if poster is not None and not poster.parent.is_dir():
         raise InvalidWishes(f"there is no folder {poster.parent} for the poster")
     try:
         with WorkFolder("stitch-", work_dir) as work:
@@ -150,9 +150,9 @@ class _Studio:
                       max_duration_s=self._limits.film_duration_s)  # fmt: skip
         return self._film(output, second, await self._make_safely(second, wary, output))
 
-    async def poster(self, film_path: Path, film: Film, poster: Path) -> Path | None:
+    async def poster(self, film_path: Path, film: Film, poster: Path | None) -> Path | None:
         """Make the poster of a film that is not in its place yet, if one is wished for."""
-        if self._wishes.poster_at_s is None:
+        if poster is None or self._wishes.poster_at_s is None:
             return None
         self._reporter.enter("poster", 99.0)
         at_s = min(self._wishes.poster_at_s, max(0.0, film.duration_s - float(1 / film.fps)))

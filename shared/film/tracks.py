@@ -55,8 +55,7 @@ def video_info(path: Path, track: Track, limits: Limits) -> VideoInfo:
     if not constant:
         odd.append("its frames are not evenly spaced (variable frame rate)")
     rotation = _ROTATIONS.get((track.matrix[0], track.matrix[1], track.matrix[3], track.matrix[4]), -1)
-    if rotation:
-        odd.append(f"it is shown rotated by {rotation} degrees" if rotation > 0 else "it is shown transformed")
+    odd += rotation_notes(rotation)
     base = _Stream.read(path, track, entry, odd)
     last_s = _last_duration_s(track, shown, rate, constant=constant)
     spread_s = float(shown[-1] - shown[0]) / track.timescale
@@ -69,6 +68,13 @@ def video_info(path: Path, track: Track, limits: Limits) -> VideoInfo:
         parameter_sets=base.parameter_sets, entry=entry.whole, idr_frames=base.idr_frames,
         clean_cuts=tuple(_clean_cuts(track.ranks).tolist()), odd=tuple(odd),
     )  # fmt: skip
+
+
+def rotation_notes(rotation: int) -> list[str]:
+    """Say of a picture that is not shown as it lies how it is shown; see :class:`VideoInfo` for ``rotation``."""
+    if not rotation:
+        return []
+    return [f"it is shown rotated by {rotation} degrees" if rotation > 0 else "it is shown transformed"]
 
 
 def _colour(entry: VisualEntry, own: Colour) -> Colour:

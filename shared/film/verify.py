@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import os
 from collections.abc import Sequence
@@ -21,8 +20,7 @@ from .limits import Limits
 from .model import Probe
 from .mp4 import Movie, Mp4Error, Track, read_movie
 from .mp4.boxes import IntArray
-from .mp4.copying import readable
-from .mp4.payload import MOST_OPEN
+from .mp4.copying import OpenFiles, read_places
 from .plan_model import Action, Plan, Segment
 
 #: A group of pictures of our own making up to this long is decoded whole before a joint.
@@ -122,9 +120,7 @@ def verify_film(path: Path, draft: Draft) -> Checked:
     ends = np.cumsum([segment.frames for segment in draft.plan.segments])
     borders = sorted({0, *ends.tolist(), *(ends - 1).tolist()} - {int(ends[-1])})
     head = np.minimum(video.sizes[borders], _COMPARED_BYTES)
-    with readable(path) as film:
-        places = zip(head.tolist(), video.offsets[borders].tolist(), strict=True)
-        written = [os.pread(film, count, at) for count, at in places]
+    written = read_places(path, zip(head.tolist(), video.offsets[borders].tolist(), strict=True))
     if written != read_samples(draft, borders, _COMPARED_BYTES):
         raise VerifyFailed("the film's bytes at its joints are not those of its pieces")
     return checked
@@ -166,9 +162,8 @@ async def verify_joined(path: Path, plan: Plan, limits: Limits) -> Checked:
     numbers = joint_packets(np.flatnonzero(video.sync).tolist(), lengths, [False] * len(lengths))
     config = parse_visual_entry(video.entries[0]).config
     for batch in batches(numbers, video.sync, video.sizes):
-        with readable(path) as film:
-            packets = [os.pread(film, int(video.sizes[each]), int(video.offsets[each])) for each in batch]
-        await _decode(packets, plan.target.codec, config, limits)
+        places = zip(video.sizes[batch].tolist(), video.offsets[batch].tolist(), strict=True)
+        await _decode(await asyncio.to_thread(read_places, path, places), plan.target.codec, config, limits)
     return checked
 
 
@@ -219,18 +214,12 @@ def _frames_to_decode(draft: Draft, segment: Segment, found: Probe) -> int:
 def read_samples(draft: Draft, numbers: Sequence[int], most_bytes: int = 1 << 30) -> list[bytes]:
     """Read pictures of the film, by number, from where they will be copied from; at most ``most_bytes`` of each."""
     video, found = draft.video, []
-    with contextlib.ExitStack() as stack:
-        files: dict[int, int] = {}
+    with OpenFiles() as files:
         for number in numbers:
             index, offset = int(video.source[number]), int(video.offsets[number])
             size, source = min(most_bytes, int(video.sizes[number])), draft.sources[index]
             assert isinstance(source, Path)  # pictures lie in files; only sound is still being made
-            if index not in files:
-                if len(files) == MOST_OPEN:
-                    stack.close()
-                    files.clear()
-                files[index] = stack.enter_context(readable(source))
-            found.append(os.pread(files[index], size, offset))
+            found.append(os.pread(files.descriptor(source), size, offset))
     return found
 
 

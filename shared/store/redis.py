@@ -97,8 +97,9 @@ class RedisBackend(RedisLayoutBackend):
     async def _warn_if_jobs_may_vanish(self) -> None:
         try:
             async with asyncio.timeout(self._timeout_s):
-                persistence = await self._client.info("persistence")
-                memory = await self._client.info("memory")
+                with heeding_cancellation():
+                    persistence = await self._client.info("persistence")
+                    memory = await self._client.info("memory")
         except _BROKEN as error:
             # Some hosts forbid INFO; that says nothing about the store, which has just taken a write.
             log.info("Redis at %s does not tell how it persists: %s", self._server, type(error).__name__)

@@ -79,9 +79,7 @@ class Order:
     @property
     def extras(self) -> dict[str, Path]:
         """What is written beside the film, by its option."""
-        poster = self.wishes.poster
-        if poster is None and self.wishes.poster_at_s is not None:
-            poster = self.output.with_suffix(".jpg")
+        poster = self.wishes.poster_beside(self.output)
         named = {"--poster": poster, "--preview": self.preview, "--contact-sheet": self.contact_sheet}
         return {option: path for option, path in named.items() if path is not None}
 

@@ -9,9 +9,10 @@ import fcntl
 import os
 import struct
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Self
 
 #: Stretches that begin equally far from a multiple of this in both files are shared or copied by the kernel. Btrfs
 #: and XFS share blocks of a size that divides it. Elsewhere Linux copies pages, and large ones (up to this) only if
@@ -25,6 +26,8 @@ _CHECKPOINT_BYTES = 8 << 20
 #: its like answer where they cannot be had: another file system, files of another kind, larger blocks, an old kernel.
 _FICLONERANGE, _CLONE_RANGE = 0x4020940D, struct.Struct("@qQQQ")
 _NOT_HERE = frozenset({errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS, errno.EPERM})
+#: How many files :class:`OpenFiles` keeps open.
+_MOST_OPEN = 64
 #: Other systems have none of this.
 IS_LINUX = sys.platform == "linux"
 
@@ -147,6 +150,46 @@ def readable(path: Path) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+class OpenFiles:
+    """Files that are read at given places, some of them open at a time: a film may have more clips than that."""
+
+    def __init__(self) -> None:
+        self._opened = contextlib.ExitStack()
+        self._descriptors: dict[Path, int] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._close()
+
+    def descriptor(self, path: Path) -> int:
+        """Return a file's descriptor, good until another file is asked for.
+
+        Raises:
+            OSError: It cannot be opened.
+        """
+        if path not in self._descriptors:
+            if len(self._descriptors) == _MOST_OPEN:
+                self._close()
+            self._descriptors[path] = self._opened.enter_context(readable(path))
+        return self._descriptors[path]
+
+    def _close(self) -> None:
+        self._opened.close()
+        self._descriptors.clear()
+
+
+def read_places(path: Path, places: Iterable[tuple[int, int]]) -> list[bytes]:
+    """Return what a file holds at some places, each ``(bytes, offset)``. Blocking.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with readable(path) as descriptor:
+        return [os.pread(descriptor, count, offset) for count, offset in places]
 
 
 def position(output: int) -> int:

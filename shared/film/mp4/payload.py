@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from .copying import ALIGNMENT_BYTES, Copier, position, readable, write_all
+from .copying import ALIGNMENT_BYTES, Copier, OpenFiles, position, write_all
 from .layout import Extent, Layout
 
 #: Samples that are late get room of at most this size; for more, the film waits.
 _MOST_ROOM_BYTES = 32 << 10
-
-
-#: Files that are kept open: a film may have more clips than a process may open files.
-MOST_OPEN = 64
 
 
 class Arriving(Protocol):
@@ -61,8 +56,8 @@ def copy_payload(
         OSError: Reading or writing failed.
         EOFError: A source is shorter than its tables say.
     """
-    with contextlib.ExitStack() as opened:
-        payload = _Payload(output, sources, layout, Copier(output, most_bytes), checkpoint, opened)
+    with OpenFiles() as files:
+        payload = _Payload(output, sources, layout, Copier(output, most_bytes), checkpoint, files)
         for extent in layout.extents:
             payload.copy(extent)
         payload.put_what_was_late()
@@ -73,12 +68,11 @@ class _Payload:
 
     def __init__(
         self, output: int, sources: Sequence[Source], layout: Layout, copier: Copier,
-        checkpoint: Callable[[int], None], opened: contextlib.ExitStack,
+        checkpoint: Callable[[int], None], files: OpenFiles,
     ) -> None:  # fmt: skip
         self._output, self._sources, self._layout, self._checkpoint = output, sources, layout, checkpoint
-        self._opened = opened
+        self._files = files
         self._copier = copier
-        self._files: dict[int, int] = {}
         self._chunk_starts = frozenset(layout.chunk_first.tolist())
         self._late: list[tuple[Extent, Arriving, int, int]] = []
         self._copied = 0
@@ -92,7 +86,7 @@ class _Payload:
         elif isinstance(source, Path):
             if extent.aligned:
                 layout.gaps[extent.first] = self._align(extent.offset)
-            self._copier.copy(self._file(extent.source), extent.offset, count, self._told)
+            self._copier.copy(self._files.descriptor(source), extent.offset, count, self._told)
         elif room := self._room(source, extent):
             self._late.append((extent, source, position(self._output), room))
             os.lseek(self._output, room, os.SEEK_CUR)
@@ -133,16 +127,6 @@ class _Payload:
         gap = (offset - position(self._output)) % ALIGNMENT_BYTES
         os.lseek(self._output, gap, os.SEEK_CUR)
         return gap
-
-    def _file(self, index: int) -> int:
-        if index not in self._files:
-            if len(self._files) == MOST_OPEN:
-                self._opened.close()
-                self._files.clear()
-            source = self._sources[index]
-            assert isinstance(source, Path)
-            self._files[index] = self._opened.enter_context(readable(source))
-        return self._files[index]
 
     def _told(self, more: int) -> None:
         self._checkpoint(self._copied + more)

@@ -36,6 +36,13 @@ def _cells_of(parent: int) -> list[int]:
     return [int(pid) for pid, ppid, args in rows if "shared.film.cell" in args and int(ppid) == parent]
 
 
+async def _until_there_is_one() -> None:
+    async def there() -> bool:
+        return bool(_cells_of(os.getpid()))
+
+    await eventually(there, "a cell is at work, or starting")
+
+
 def _running(pid: int) -> bool:
     try:
         os.kill(pid, 0)
@@ -73,10 +80,7 @@ async def test_cancelling_kills_the_cell_at_work() -> None:
     close_idle()
     task = asyncio.create_task(ask("encode_sound", ENDLESS, Limits()))
 
-    async def at_work() -> bool:
-        return bool(_cells_of(os.getpid()))
-
-    await eventually(at_work, "a cell is at work")
+    await _until_there_is_one()
     complaints: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, complaint: complaints.append(complaint))
     task.cancel()
@@ -92,13 +96,10 @@ async def test_cancelling_kills_the_cell_at_work() -> None:
 
 async def test_a_cell_that_is_still_starting_can_be_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     close_idle()
-    monkeypatch.setattr(pool, "_START", "# shared.film.cell\nimport time; time.sleep(600)")
+    monkeypatch.setattr(pool, "_START", "# shared.film.cell\nimport signal; signal.pause()")
     begun = await asyncio.to_thread(begin, "encode_sound", ENDLESS, Limits())
 
-    async def starting() -> bool:
-        return bool(_cells_of(os.getpid()))
-
-    await eventually(starting, "a cell is starting")
+    await _until_there_is_one()
     await begun.stop()
 
     assert _cells_of(os.getpid()) == []
@@ -148,10 +149,7 @@ async def test_a_task_that_nobody_waits_for_can_be_stopped() -> None:
     close_idle()
     begun = await asyncio.to_thread(begin, "encode_sound", ENDLESS, Limits())
 
-    async def at_work() -> bool:
-        return bool(_cells_of(os.getpid()))
-
-    await eventually(at_work, "a cell is at work")
+    await _until_there_is_one()
     await begun.stop()
 
     assert _cells_of(os.getpid()) == []

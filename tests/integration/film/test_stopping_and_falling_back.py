@@ -34,7 +34,7 @@ from shared.film import (
     stitching,
     verify,
 )
-from shared.film.mp4 import payload, read_movie
+from shared.film.mp4 import copying, read_movie
 from shared.film.process import Finished, run_ffmpeg
 from shared.film.threads import cores
 from tests.support.media import Clip, remux, watch
@@ -49,6 +49,11 @@ SLOW = Wishes(size=(1920, 1080), preset="veryslow")
 def _processes_of(work: Path) -> list[str]:
     listed = subprocess.run(["ps", "-eww", "-o", "args"], capture_output=True, text=True, check=True).stdout
     return [line for line in listed.splitlines() if str(work) in line and "ffmpeg" in line]
+
+
+async def _suspicious(*_: Any) -> None:
+    """Be a check that every film fails."""
+    raise VerifyFailed("it looks odd")
 
 
 async def test_cancelling_ends_ffmpeg_and_leaves_nothing_behind(clip_of: ClipMaker, tmp_path: Path) -> None:
@@ -75,7 +80,7 @@ async def test_cancelling_ends_the_reader_of_an_odd_container(
     clip_of: ClipMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun, slow = tmp_path / "begun", tmp_path / "slow.py"
-    slow.write_text(f"import os, time\nopen({str(begun)!r}, 'w').write(str(os.getpid()))\ntime.sleep(600)\n")
+    slow.write_text(f"import os, signal\nopen({str(begun)!r}, 'w').write(str(os.getpid()))\nsignal.pause()\n")
     monkeypatch.setattr(odd_container, "__file__", str(slow))
     odd = remux(clip_of(BASE), tmp_path / "odd.mkv")
     task = asyncio.create_task(stitch([odd], tmp_path / "film.mp4"))
@@ -142,8 +147,7 @@ async def test_a_clip_that_shrinks_while_it_is_copied_is_a_typed_error(
 async def test_more_clips_than_files_may_be_open_make_a_film(
     clip_of: ClipMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(payload, "MOST_OPEN", 2)
-    monkeypatch.setattr(verify, "MOST_OPEN", 2)
+    monkeypatch.setattr(copying, "_MOST_OPEN", 2)
 
     film = await stitch([clip_of(replace(BASE, number=n)) for n in (1, 2, 3, 1, 2)], tmp_path / "film.mp4")
 
@@ -160,11 +164,8 @@ async def test_a_film_larger_than_the_limit_is_refused_before_it_is_written(clip
 async def test_an_error_tells_how_many_plans_had_been_given_up(
     clip_of: ClipMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def suspicious(*_args: object) -> None:
-        raise VerifyFailed("it looks odd")
-
-    monkeypatch.setattr(make, "verify_joints", suspicious)
-    monkeypatch.setattr(stitching, "verify_joined", suspicious)
+    monkeypatch.setattr(make, "verify_joints", _suspicious)
+    monkeypatch.setattr(stitching, "verify_joined", _suspicious)
     with pytest.raises(VerifyFailed) as raised:
         await stitch([clip_of(BASE)] * 2, tmp_path / "film.mp4")
 
@@ -224,10 +225,7 @@ async def test_a_full_disk_says_so_and_leaves_the_old_film_alone(
 async def test_a_film_that_fails_its_checks_is_made_again_by_the_safe_plan(
     clip_of: ClipMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def suspicious(*_: Any) -> None:
-        raise VerifyFailed("it looks odd")
-
-    monkeypatch.setattr(make, "verify_joints", suspicious)
+    monkeypatch.setattr(make, "verify_joints", _suspicious)
     clips = [clip_of(BASE), clip_of(replace(BASE, number=2, channels=1)), clip_of(replace(BASE, number=3, audio=None))]
 
     film = await stitch(clips, tmp_path / "film.mp4")
