@@ -35,6 +35,9 @@ from tests.support.media import Clip, pictures, watch
 
 ClipMaker = Callable[[Clip], Path]
 BASE = Clip(frames=45, audio=None)
+#: Sixteen macroblocks wide: with widths that fill no whole vector, x264's macroblock tree reads memory that nobody
+#: wrote (build 165 with AVX-512), and then no two encodings of the same pictures need be the same to the bit.
+EVEN = replace(BASE, size=(256, 144))
 ODD = replace(BASE, number=2, size=(160, 120))
 PLAIN = Wishes()
 FADE = Wishes(transition=Transition("fade", 0.3))
@@ -97,7 +100,7 @@ async def test_after_the_last_clip_only_what_it_takes_part_in_is_encoded_and_its
     clip_of: ClipMaker, tmp_path: Path, shelf: Folder, encodes: list[str]
 ) -> None:
     """An odd clip, a transition of encoded pictures, and one by a graft."""
-    one, two, odd, last = await checked(clip_of, BASE, replace(BASE, number=4), ODD, replace(BASE, number=3))
+    one, two, odd, last = await checked(clip_of, EVEN, replace(EVEN, number=4), ODD, replace(EVEN, number=3))
     clips = [one, two, odd, last]
 
     await encode_ahead([one, two, odd, None], FADE, shelf, limits=LIMITS, work_dir=tmp_path)
