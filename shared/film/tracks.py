@@ -242,7 +242,10 @@ def audio_info(track: Track) -> AudioInfo:
         ideal = np.arange(len(track.sizes)) * FRAME_SAMPLES
         if track.sizes.max(initial=0) > MOST_PACKET_BYTES * channels:
             odd.append("its packets are larger than AAC's may be")
-        if np.abs(track.decode_times - ideal).max() > max(1, _CLOCK_SLACK_S * sample_rate) or len(track.entries) != 1:
+        if (
+            np.abs(track.decode_times - ideal).max(initial=0) > max(1, _CLOCK_SLACK_S * sample_rate)
+            or len(track.entries) != 1
+        ):
             odd.append("its packets are irregular")
     return AudioInfo(
         codec, object_type, sample_rate, channels, start_s, heard / track.timescale, int(track.sizes.sum()), tuple(odd)

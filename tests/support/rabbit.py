@@ -127,6 +127,17 @@ class RabbitServer:
         if self._node is not None:
             self._type(f'spawn(fun() -> rabbit_vhost:delete(<<"{name}">>, <<"tests">>) end).')
 
+    def makes_queues(self, vhost: str) -> bool:
+        """Whether a quorum queue can be made and deleted."""
+        number = self._commands + 1
+        self._ask(
+            f'Q = rabbit_misc:r(<<"{vhost}">>, queue, <<"probe">>), Type = {{<<"x-queue-type">>, longstr, '
+            '<<"quorum">>}, Made = (catch rabbit_amqqueue:declare(Q, true, false, [Type], none, <<"tests">>)), '
+            'Gone = (catch rabbit_amqqueue:delete(element(2, Made), false, false, <<"tests">>)), '
+            f'io:format("whole<{number}> ~w~n", [catch {{element(1, Made), element(1, Gone)}}])'
+        )
+        return self._told("whole", number) == ["{new,ok}"]
+
     def leader(self, vhost: str, queue: str) -> str:
         """Return the name of the node that leads a quorum queue."""
         number = self._commands + 1

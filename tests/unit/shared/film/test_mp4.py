@@ -244,6 +244,18 @@ def test_no_damage_to_a_header_escapes_the_readers_own_errors(real: Path, data: 
         _inspect(path)
 
 
+def test_a_sound_track_without_samples_is_described(real: Path, tmp_path: Path) -> None:
+    whole = bytearray(real.read_bytes())
+    count = whole.rindex(b"stsz") + 12
+    whole[count : count + 4] = bytes(4)
+    (empty := tmp_path / "x.mp4").write_bytes(whole)
+
+    sound = read_movie(empty).first("audio")
+
+    assert sound is not None
+    assert (audio_info(sound).size_bytes, audio_info(sound).duration_s) == (0, 0)
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=400), st.sampled_from([b"moov", b"trak", b"ftyp", b"moof", b"mdat"]))
 def test_no_noise_escapes_the_readers_own_errors(noise: bytes, kind: bytes) -> None:
