@@ -27,6 +27,7 @@ from benchmarks.ways import (
     checked_clips,
     concat_demuxer,
     concat_filter,
+    cp,
     make_clips,
     moviepy,
     ours,
@@ -142,6 +143,7 @@ def cuts(clips: Sequence[Path], known: Sequence[Probe], chosen: argparse.Namespa
     rows = [
         Row("copying the bytes", plain_copy(clips)),
         Row("copying the bytes by cat", cat(clips)),
+        Row("copying the bytes by cp", cp(clips, work)),
         Row("ours, clips checked on arrival", ours_checked(known, Wishes())),
         Row("ours, clips never seen before", ours(clips, Wishes())),
         Row("ffmpeg concat demuxer", concat_demuxer(clips)),

@@ -3,26 +3,24 @@
 import asyncio
 import re
 import sys
-import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import TypedDict
-from urllib.parse import urlsplit
 
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from services.generator.file_sink import FileSink
-from shared.fetch import ConnectFailed, Fetcher, FetchError, FetchLimits
 from shared.film import (
     EngineError,
     Film,
     InvalidWishes,
     Limits,
     Plan,
+    Progress,
     Transition,
     Wishes,
     make_contact_sheet,
@@ -35,6 +33,7 @@ from shared.film.rates import STANDARD_RATES
 from shared.film.work_folder import WorkFolder
 from sora_stitcher.cli import interrupts
 from sora_stitcher.cli.errors import CommandError, ExitCode, usage
+from sora_stitcher.cli.fetching import Tell, as_files, is_url
 from sora_stitcher.cli.output import OK_MARK, WARNING_MARK, clock, console, explain, print_json, size
 
 LIMITS = Limits(
@@ -51,7 +50,6 @@ LIMITS = Limits(
     inspect_timeout_s=120,
 )
 """A person's own files are trusted more than a stranger's: only what would harm the machine is refused."""
-FETCH_LIMITS = FetchLimits(max_bytes=1 << 36, total_s=6 * 3600)
 _SUFFIXES = (".mp4", ".m4v", ".mov")
 _SIZE = re.compile(r"\s*(\d{1,5})\s*[xX*:]\s*(\d{1,5})\s*")
 _STAGES = {
@@ -62,7 +60,6 @@ _STAGES = {
     "join": "joining the pictures",
     "verify": "checking the film",
     "poster": "taking the still",
-    "done": "done",
 }
 
 
@@ -168,11 +165,6 @@ def checked_extras(order: Order) -> None:
         taken[path.resolve()] = f"what {option} writes"
 
 
-def is_url(text: str) -> bool:
-    """Whether an input is to be fetched."""
-    return text.lower().startswith(("http://", "https://"))
-
-
 def run(order: Order, *, explain_only: bool, as_json: bool) -> None:
     """Join, or only say how, and tell the result.
 
@@ -208,7 +200,7 @@ def blaming(error: EngineError, inputs: Sequence[str]) -> str:
 
 async def _planned(order: Order, *, as_json: bool) -> None:
     with _progress(as_json=as_json) as tell:
-        async with _local(order.inputs, tell) as clips:
+        async with as_files(order.inputs, tell) as clips:
             with WorkFolder("stitch-", None) as work:
                 probes = await probe_all(clips, LIMITS)
                 probes = await unwrap_all(probes, order.wishes, LIMITS, work)
@@ -223,12 +215,12 @@ async def _joined(order: Order, *, as_json: bool) -> None:
     for path in (order.output, *order.extras.values()):
         await asyncio.to_thread(_make_folder, path)
     with _progress(as_json=as_json) as tell:
-        async with _local(order.inputs, tell) as clips:
+        async with as_files(order.inputs, tell) as clips:
             film = await stitch(
                 clips,
                 order.output,
                 order.wishes,
-                progress=lambda now: tell(_STAGES[now.stage], now.percent, now.eta_s),
+                progress=partial(_tell_stage, tell),
                 limits=LIMITS,
             )
         await _look_back(film, order, tell)
@@ -240,14 +232,19 @@ async def _joined(order: Order, *, as_json: bool) -> None:
         _say_film(film, order)
 
 
-async def _look_back(film: Film, order: Order, tell: "Tell") -> None:
+def _tell_stage(tell: Tell, now: Progress) -> None:
+    if now.stage != "done":  # something may still be made of the film
+        tell(_STAGES[now.stage], now.percent, "" if now.eta_s is None else f"{clock(now.eta_s)} left")
+
+
+async def _look_back(film: Film, order: Order, tell: Tell) -> None:
     """Make what shows the film in small. It stands already, whatever comes of that."""
     try:
         if order.preview is not None:
-            tell("making the preview", 99.0, None)
+            tell("making the preview", 99.0, "")
             await make_preview(film.path, order.preview, limits=LIMITS)
         if order.contact_sheet is not None:
-            tell("making the contact sheet", 99.0, None)
+            tell("making the contact sheet", 99.0, "")
             await make_contact_sheet(film.path, order.contact_sheet, limits=LIMITS)
     except EngineError as error:
         raise CommandError(f"{film.path} is done, but not all that shows it: {error.message}") from error
@@ -279,40 +276,6 @@ def _say_film(film: Film, order: Order) -> None:
             out.print(f"{OK_MARK} {path}", style="green", soft_wrap=True)
 
 
-@asynccontextmanager
-async def _local(inputs: Sequence[str], tell: "Tell") -> AsyncIterator[list[Path]]:
-    """Give the inputs as local files; what was fetched is removed afterwards.
-
-    Raises:
-        CommandError: a URL cannot be fetched.
-    """
-    urls = [each for each in inputs if is_url(each)]
-    async with AsyncExitStack() as stack:
-        files: dict[str, Path] = {}
-        if urls:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stitch-fetched-")))
-            # Whoever types an address means it; where it redirects to is guarded as ever.
-            fetcher = await stack.enter_async_context(Fetcher([urlsplit(url).netloc for url in urls], FETCH_LIMITS))
-            for number, url in enumerate(dict.fromkeys(urls), start=1):
-                tell(f"fetching {number} of {len(set(urls))}", 0.0, None)
-                files[url] = folder / f"fetched-{number}.mp4"
-                await _fetch(fetcher, url, files[url])
-        yield [files[each] if is_url(each) else Path(each) for each in inputs]
-
-
-async def _fetch(fetcher: Fetcher, url: str, path: Path) -> None:
-    try:
-        async with FileSink(path) as sink:
-            await fetcher.download(url, sink)
-    except FetchError as error:
-        code = ExitCode.UNREACHABLE if isinstance(error, ConnectFailed) else ExitCode.FAILED
-        raise CommandError(str(error), code) from error
-
-
-Tell = Callable[[str, float, float | None], None]
-"""Told what is being done, percent of the whole, and seconds left if known."""
-
-
 @contextmanager
 def _progress(*, as_json: bool) -> Iterator[Tell]:
     """Show progress on standard error: a bar on a screen, else a line for each stage, nothing beside JSON."""
@@ -320,8 +283,8 @@ def _progress(*, as_json: bool) -> Iterator[Tell]:
     if not out.is_terminal:
         shown: set[str] = set()
 
-        def tell_line(what: str, percent: float, eta_s: float | None) -> None:
-            if what not in shown and percent < 100 and not as_json:
+        def tell_line(what: str, _percent: float, _note: str) -> None:
+            if what not in shown and not as_json:
                 shown.add(what)
                 sys.stderr.write(f"{what}\n")
 
@@ -331,14 +294,13 @@ def _progress(*, as_json: bool) -> Iterator[Tell]:
         TextColumn("{task.description:<28}"),
         BarColumn(24),
         TaskProgressColumn(),
-        TextColumn("{task.fields[eta]}"),
+        TextColumn("{task.fields[note]}"),
     )
     with Bar(*columns, console=out, transient=True) as bar:
-        task = bar.add_task("", total=100, eta="")
+        task = bar.add_task("", total=100, note="")
 
-        def tell_bar(what: str, percent: float, eta_s: float | None) -> None:
-            eta = "" if eta_s is None else f"{clock(eta_s)} left"
-            bar.update(task, description=what, completed=percent, eta=eta)
+        def tell_bar(what: str, percent: float, note: str) -> None:
+            bar.update(task, description=what, completed=percent, note=note)
 
         yield tell_bar
 
@@ -352,6 +314,5 @@ __all__ = [
     "checked_inputs",
     "checked_output",
     "checked_extras",
-    "is_url",
     "LIMITS",
 ]
