@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Mapping
 from contextlib import aclosing
-from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,7 +14,7 @@ from sora_stitcher._blocking import DEFAULT_URL, LOOK_EVERY_S, PATIENCE_S
 from sora_stitcher._calls import Call, T
 from sora_stitcher._downloading import PIECE_BYTES, OnBytes, arriving, ignore
 from sora_stitcher._following import Following
-from sora_stitcher._repeating import Repeating
+from sora_stitcher._repeating import Repeating, Tries
 from sora_stitcher._wire import TIMEOUT_S, Endpoint, is_stream, length_of, refusal_of, timeout
 from sora_stitcher.errors import ClientError
 from sora_stitcher.models import (
@@ -105,7 +104,15 @@ class AsyncClient:
         self, films: Iterable[Film | Mapping[str, Any]], *, idempotency_key: str | None = None
     ) -> BatchResult:
         """See `Client.batch`."""
-        return calls.merged([await self._do(call) for call in calls.batches(films, idempotency_key)])
+        results: list[BatchResult] = []
+        for call in calls.batches(films, idempotency_key):
+            try:
+                results.append(await self._do(call))
+            except ClientError as error:
+                if results:  # those films were ordered, whatever became of this request
+                    error.idempotency_key = call.idempotency_key
+                raise
+        return calls.merged(results)
 
     async def job(self, job_id: str) -> Job:
         """See `Client.job`."""
@@ -240,12 +247,12 @@ class AsyncClient:
                         return
 
     async def _do(self, call: Call[T]) -> T:
-        for tried in count(1):
+        tries = Tries(call, self._repeating)
+        while True:
             try:
                 with self._endpoint.errors():
                     response = await self._http.request(**self._endpoint.request_options(call))
                 return self._endpoint.read(call, response)
             except ClientError as error:
-                pause_s = self._repeating.pause_after(call, tried, error)
+                pause_s = tries.pause_after(error)
             await asyncio.sleep(pause_s)
-        raise AssertionError("counting has no end")

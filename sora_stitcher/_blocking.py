@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -13,7 +12,7 @@ from sora_stitcher import _calls as calls
 from sora_stitcher._calls import Call, T
 from sora_stitcher._downloading import PIECE_BYTES, OnBytes, arriving, ignore
 from sora_stitcher._following import Following
-from sora_stitcher._repeating import Repeating
+from sora_stitcher._repeating import Repeating, Tries
 from sora_stitcher._wire import TIMEOUT_S, Endpoint, is_stream, length_of, refusal_of, timeout
 from sora_stitcher.errors import ClientError
 from sora_stitcher.models import (
@@ -147,7 +146,15 @@ class Client:
         More than a hundred are sent in several requests. Repeated with the same key (that of an error, too), what was
         taken is not made again.
         """
-        return calls.merged([self._do(call) for call in calls.batches(films, idempotency_key)])
+        results: list[BatchResult] = []
+        for call in calls.batches(films, idempotency_key):
+            try:
+                results.append(self._do(call))
+            except ClientError as error:
+                if results:  # those films were ordered, whatever became of this request
+                    error.idempotency_key = call.idempotency_key
+                raise
+        return calls.merged(results)
 
     # --- looking --------------------------------------------------------------------------------------------------
 
@@ -333,12 +340,12 @@ class Client:
                     return
 
     def _do(self, call: Call[T]) -> T:
-        for tried in count(1):
+        tries = Tries(call, self._repeating)
+        while True:
             try:
                 with self._endpoint.errors():
                     response = self._http.request(**self._endpoint.request_options(call))
                 return self._endpoint.read(call, response)
             except ClientError as error:
-                pause_s = self._repeating.pause_after(call, tried, error)
+                pause_s = tries.pause_after(error)
             time.sleep(pause_s)
-        raise AssertionError("counting has no end")

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from shared.errors import ConfigurationError
 from shared.version import VERSION
 from sora_stitcher._calls import Call, T
-from sora_stitcher.errors import BY_STATUS, ApiError, NotTheApi, Unavailable, Unreachable
+from sora_stitcher.errors import BY_STATUS, NOBODY_BEHIND, ApiError, NotTheApi, Unavailable, Unreachable
 
 TIMEOUT_S = 30.0
 CONNECT_S = 5.0
@@ -111,7 +111,7 @@ class Endpoint:
         if not isinstance(answer, dict) or "success" not in answer:
             if response.status_code in _NOBODY_BEHIND:
                 why = f"nobody serves {self.base_url} at this moment (HTTP {response.status_code})"
-                raise Unavailable(response.status_code, "unavailable", why)
+                raise Unavailable(response.status_code, NOBODY_BEHIND, why)
             raise NotTheApi(self.base_url, f"HTTP {response.status_code}, {_kind(response)}")
         if response.status_code >= httpx.codes.BAD_REQUEST:
             raise api_error(response.status_code, answer, response.headers.get("retry-after"))

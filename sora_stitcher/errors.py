@@ -14,6 +14,9 @@ from typing import Any
 
 from shared.errors import StitcherError
 
+NOBODY_BEHIND = "unavailable"
+"""The code given to a proxy's answer that is not in the API's own words."""
+
 
 class ClientError(StitcherError):
     """Base of everything the client raises on purpose.
@@ -101,7 +104,12 @@ class RateLimited(ApiError):
 
 
 class Unavailable(ApiError):
-    """Something the API depends on does not answer; see `retry_after_s`."""
+    """Something the API depends on does not answer, or the API behind a proxy; see `retry_after_s`."""
+
+    @property
+    def is_of_a_proxy(self) -> bool:
+        """Whether a proxy said so, whom the API behind it did not answer: it may have done what was asked."""
+        return self.code == NOBODY_BEHIND
 
 
 class JobWaitTimeout(ClientError):

@@ -39,8 +39,11 @@ clips: `approve_film`, or `regenerate_clip`). Every answer says in `next` what c
 MOST_WAIT_S = 50
 """Programs commonly give up on a tool after 60 s."""
 _LOOKS = ToolAnnotations(readOnlyHint=True, openWorldHint=False)
-_SPENDS = ToolAnnotations(readOnlyHint=False, destructiveHint=False, idempotentHint=True, openWorldHint=True)
+_ORDERS = ToolAnnotations(readOnlyHint=False, destructiveHint=False, idempotentHint=False, openWorldHint=True)
+"""Called again without an idempotency key, it makes (and pays) another one."""
+_GOES_ON = ToolAnnotations(readOnlyHint=False, destructiveHint=False, idempotentHint=True, openWorldHint=True)
 _STOPS = ToolAnnotations(readOnlyHint=False, destructiveHint=True, idempotentHint=True, openWorldHint=False)
+_REMAKES = ToolAnnotations(readOnlyHint=False, destructiveHint=True, idempotentHint=False, openWorldHint=True)
 
 JobId = Annotated[str, Field(description="`job_id`, as `create_film` and `list_films` give it.", min_length=1)]
 OnceKey = Annotated[
@@ -66,13 +69,13 @@ def server_of(client: AsyncClient) -> FastMCP[Any]:
     tools = _Tools(client)
     for function, title, annotations in (
         (tools.estimate_film, "Check and estimate a film", _LOOKS),
-        (tools.create_film, "Make a film", _SPENDS),
+        (tools.create_film, "Make a film", _ORDERS),
         (tools.film_status, "How a film stands", _LOOKS),
         (tools.list_films, "List films", _LOOKS),
         (tools.cancel_film, "Cancel a film", _STOPS),
-        (tools.retry_film, "Let a failed film go on", _SPENDS),
-        (tools.approve_film, "Approve the clips of a film", _SPENDS),
-        (tools.regenerate_clip, "Make one clip anew", _STOPS),
+        (tools.retry_film, "Let a failed film go on", _GOES_ON),
+        (tools.approve_film, "Approve the clips of a film", _GOES_ON),
+        (tools.regenerate_clip, "Make one clip anew", _REMAKES),
     ):
         server.add_tool(function, title=title, annotations=annotations, structured_output=True)
     return server
@@ -191,8 +194,16 @@ def _told(client: AsyncClient) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        advice = _advice(error, client.base_url)
-        raise ToolError(f"{error}. {advice}" if advice else str(error)) from error
+        parts = (str(error), _how_to_repeat(error), _advice(error, client.base_url))
+        raise ToolError(". ".join(filter(None, parts))) from error
+
+
+def _how_to_repeat(error: ClientError) -> str:
+    """Return how to repeat an order that may have been taken: an agent that does it otherwise may pay twice."""
+    key = error.idempotency_key
+    if key is None:
+        return ""
+    return f"It may have been taken: call again with idempotency_key={key!r}, and nothing is made twice"
 
 
 def _advice(error: ClientError, base_url: str) -> str:
@@ -211,8 +222,8 @@ def _advice(error: ClientError, base_url: str) -> str:
             return "Take a new idempotency_key for a new order"
         case Conflict():
             return "film_status says how it stands and what can be done"
-        case Unreachable(sent=True, idempotency_key=str() as key):
-            return f"It may have been taken: call again with idempotency_key={key!r}, and nothing is made twice"
+        case Unreachable(sent=True, idempotency_key=str()):
+            return ""
         case Unreachable() | NotTheApi():
             return f"Ask the person to start the system (`sora-stitcher up`) or to mend SORA_STITCHER_URL ({base_url})"
         case RateLimited() | Unavailable():

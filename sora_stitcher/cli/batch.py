@@ -21,7 +21,8 @@ def submit_file(
     """Order a film for every line of a file and print what became of each.
 
     Raises:
-        CommandError: the file cannot be read (nothing was ordered), a film was refused, or (watched) not completed.
+        CommandError: the file cannot be read (nothing was ordered), ordering ended early, a film was refused, or
+            (watched) not completed.
     """
     from sora_stitcher._calls import new_key
 
@@ -29,7 +30,7 @@ def submit_file(
     if dry_run:
         films = [{**film, "dryRun": True} for film in films]
     key = idempotency_key or new_key()
-    result = client.batch(films, idempotency_key=key)
+    result = _ordered(client, films, key, dry_run=dry_run)
     ended = _ended(client, result, key) if wait and not dry_run else {}
     if as_json:
         print_json(_summary(result, places, ended, key))
@@ -41,6 +42,29 @@ def submit_file(
     failed = sum(job.status != "completed" for job in ended.values())
     if failed:
         raise CommandError(f"{_films(failed)} of {len(ended)} not completed")
+
+
+def _ordered(client: "Client", films: list[dict[str, Any]], key: str, *, dry_run: bool) -> "BatchResult":
+    """Order all films.
+
+    Raises:
+        ClientError: they could not be ordered, none of them.
+        CommandError: it ended early, and some may be ordered; says how to go on.
+    """
+    from sora_stitcher.errors import ClientError
+
+    again = f"some of the films may be ordered; repeated with --idempotency-key {key}, none is made twice"
+    try:
+        return client.batch(films, idempotency_key=key)
+    except KeyboardInterrupt:
+        text = "interrupted" if dry_run else f"interrupted; {again}"
+        raise CommandError(text, ExitCode.INTERRUPTED) from None
+    except ClientError as error:
+        is_ordered = error.idempotency_key is not None and not dry_run
+        error.idempotency_key = None  # told here, in words for many films
+        if not is_ordered:
+            raise
+        raise CommandError(f"{sentence_of(error)}; {again}", exit_code_of(error)) from error
 
 
 def _ended(client: "Client", result: "BatchResult", key: str) -> "dict[int, Job]":

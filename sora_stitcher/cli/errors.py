@@ -91,7 +91,7 @@ def exit_code_of(error: StitcherError) -> ExitCode:
 def sentence_of(error: StitcherError) -> str:
     """Return what to tell a person about an error, on one line, with what to do about it."""
     text = "; ".join([" ".join(str(error).split()), *_more_problems(error)])
-    return f"{text}. {advice}" if (advice := _advice(error)) else text
+    return ". ".join([text, *filter(None, (_how_to_repeat(error), _advice(error)))])
 
 
 def _more_problems(error: StitcherError) -> list[str]:
@@ -102,12 +102,18 @@ def _more_problems(error: StitcherError) -> list[str]:
     return more if len(more) <= _MORE_SHOWN else [*more[:_MORE_SHOWN], f"and {len(more) - _MORE_SHOWN} more"]
 
 
+def _how_to_repeat(error: StitcherError) -> str:
+    """Return how to repeat an order that may have been taken: whoever does it otherwise may pay twice."""
+    key = error.idempotency_key if isinstance(error, ClientError) else None
+    if key is None:
+        return ""
+    return f"It may have arrived all the same: repeat it with --idempotency-key {key}, and nothing is made twice"
+
+
 def _advice(error: StitcherError) -> str:
     match error:
-        case Unreachable(sent=True, idempotency_key=str() as key):
-            return (
-                f"It may have arrived all the same: repeat it with --idempotency-key {key}, and nothing is made twice"
-            )
+        case Unreachable(sent=True, idempotency_key=str()):
+            return ""
         case Unreachable(sent=True):
             return "The request may have arrived all the same: look with `sora-stitcher jobs`"
         case Unreachable():

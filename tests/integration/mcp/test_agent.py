@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from mcp.types import TextContent
 from shared.version import VERSION
 from tests.support.fixtures_world import OpenWorld
 from tests.support.ports import free_port
+from tests.support.scripted_partner import Reply, ScriptedPartner
 from tests.support.world import FIRST_RECORD
 
 TOOLS = {
@@ -158,6 +159,18 @@ async def test_an_agent_without_a_system_or_a_key_is_told_whom_to_ask(open_world
         assert "sora-stitcher up" in await an.refused("list_films")
 
 
+async def test_an_agent_is_told_how_to_repeat_an_order_that_may_have_been_taken(tmp_path: Path) -> None:
+    away = {"success": False, "error": "The store is not available", "code": "store_unavailable"}
+    with closing(ScriptedPartner()) as gateway:
+        gateway.says(Reply(503, away, {"Retry-After": "60"}))
+        async with agent(tmp_path, gateway.url) as an:
+            await an.session.initialize()
+            told = await an.refused("create_film", film={"prompts": ["a boat"]})
+        key = gateway.requests[0].headers["Idempotency-Key"]
+    assert f"call again with idempotency_key='{key}'" in told
+    assert "in 60 s" in told
+
+
 async def test_every_tool_says_what_it_takes_and_gives(tmp_path: Path) -> None:
     async with agent(tmp_path, "http://127.0.0.1:1") as an:
         await an.session.initialize()
@@ -168,3 +181,5 @@ async def test_every_tool_says_what_it_takes_and_gives(tmp_path: Path) -> None:
             assert tool.annotations is not None
             reads = tool.name in ("estimate_film", "film_status", "list_films")
             assert tool.annotations.readOnlyHint is reads
+            pays_each_time = tool.name in ("create_film", "regenerate_clip")
+            assert reads or tool.annotations.idempotentHint is not pays_each_time, tool.name

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from shared.errors import ConfigurationError
@@ -127,6 +128,7 @@ QUICK = Repeating(tries=3, pause_s=0.001)
         Reply(503, refused("store_unavailable", "The store is not available")),
         Reply(429, refused("rate_limited", "more than 60 requests in a minute"), {"Retry-After": "0"}),
         Reply(504, "<html>gateway timeout</html>", {"Content-Type": "text/html"}),
+        Reply(502, "<html>bad gateway</html>", {"Content-Type": "text/html"}),
     ],
 )
 def test_an_order_is_repeated_with_the_same_key_until_it_is_taken(gateway: ScriptedPartner, trouble: Reply) -> None:
@@ -146,6 +148,71 @@ def test_an_order_that_stays_unanswered_names_the_key_to_repeat_it_with(gateway:
     assert caught.value.sent
     assert caught.value.idempotency_key == gateway.requests[0].headers["Idempotency-Key"]
     assert len(gateway.requests) == QUICK.tries
+
+
+def outcomes(*each: httpx.Response | type[httpx.RequestError]) -> httpx.MockTransport:
+    """What becomes of one request after another, where a connection's fate matters."""
+    script = list(each)
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        outcome = script.pop(0)
+        if isinstance(outcome, httpx.Response):
+            return outcome
+        raise outcome("so it went", request=request)
+
+    return httpx.MockTransport(handle)
+
+
+async def test_an_order_is_repeated_while_a_gateway_that_died_answering_comes_back() -> None:
+    def fate() -> httpx.MockTransport:
+        return outcomes(httpx.ReadError, httpx.ConnectError, httpx.Response(202, json=accepted()))
+
+    with Client("http://127.0.0.1:1", repeating=QUICK, transport=fate()) as client:
+        assert client.create(["one"]).job_id == JOB_ID
+    async with AsyncClient("http://127.0.0.1:1", repeating=QUICK, transport=fate()) as client_:
+        assert (await client_.create(["one"])).job_id == JOB_ID
+
+
+STORE_AWAY = httpx.Response(503, json=refused("store_unavailable", "The store is not available"))
+PROXY = httpx.Response(502, text="<html>bad gateway</html>")
+BUSY = httpx.Response(429, json=refused("rate_limited", "too many"), headers={"Retry-After": "0"})
+
+
+@pytest.mark.parametrize(
+    "fate",
+    [
+        (httpx.ReadError, httpx.ConnectError, httpx.ConnectError),
+        (STORE_AWAY, STORE_AWAY, STORE_AWAY),
+        (PROXY, PROXY, PROXY),
+        (httpx.ReadError, BUSY, BUSY),
+        (httpx.ReadError, httpx.Response(500, json=refused("internal", "Internal error"))),
+    ],
+)
+def test_an_order_of_which_any_try_may_be_taken_names_its_key(
+    fate: tuple[httpx.Response | type[httpx.RequestError], ...],
+) -> None:
+    with Client("http://127.0.0.1:1", repeating=QUICK, transport=outcomes(*fate)) as client:
+        with pytest.raises(ClientError) as caught:
+            client.create(["one"], idempotency_key="mine")
+        assert caught.value.idempotency_key == "mine"
+
+
+@pytest.mark.parametrize(
+    "fate",
+    [
+        (httpx.ConnectError,),
+        (BUSY, BUSY, BUSY),
+        (httpx.Response(502, json=refused("airtable_auth", "the token is wrong")),),
+        (httpx.ReadError, httpx.Response(402, json=refused("budget_exceeded", "nothing is left"))),
+    ],
+)
+def test_an_order_that_was_surely_not_taken_names_no_key(
+    fate: tuple[httpx.Response | type[httpx.RequestError], ...],
+) -> None:
+    with Client("http://127.0.0.1:1", repeating=QUICK, transport=outcomes(*fate)) as client:
+        with pytest.raises(ClientError) as caught:
+            client.create(["one"], idempotency_key="mine")
+        assert caught.value.idempotency_key is None
 
 
 @pytest.mark.parametrize(

@@ -137,11 +137,20 @@ def test_several_wrong_fields_are_all_told(gateway: ScriptedPartner) -> None:
     assert "and 2 more" in told
 
 
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(drop=True),
+        Reply(503, refused("store_unavailable", "The store is not available")),
+        Reply(503, refused("store_unavailable", "The store is not available"), {"Retry-After": "60"}),
+        Reply(502, "<html>bad gateway</html>", {"Content-Type": "text/html"}),
+    ],
+)
 def test_an_order_without_an_answer_is_told_with_the_key_to_repeat_it(
-    gateway: ScriptedPartner, monkeypatch: pytest.MonkeyPatch
+    gateway: ScriptedPartner, monkeypatch: pytest.MonkeyPatch, reply: Reply
 ) -> None:
     monkeypatch.setattr("sora_stitcher._repeating.random.uniform", lambda *_: 0.0)
-    gateway.script = [Reply(drop=True)]
+    gateway.script = [reply]
     result = run("submit", "a prompt", "--url", gateway.url)
     assert f"--idempotency-key {gateway.requests[0].headers['Idempotency-Key']}" in one_line(result)
     assert result.exit_code == 3

@@ -139,6 +139,27 @@ def test_a_file_is_ordered_line_by_line_with_one_summary(gateway: ScriptedPartne
     assert result.exit_code == 4
 
 
+def test_a_file_of_which_not_all_could_be_ordered_is_told_with_the_key_to_repeat_it(gateway: ScriptedPartner) -> None:
+    taken = [TAKEN | {"index": number} for number in range(100)]
+    gateway.script = [
+        Reply(200, answered({"accepted": 100, "refused": 0, "items": taken})),
+        Reply(429, refused("rate_limited", "too many"), {"Retry-After": "60"}),
+    ]
+    lines = '{"clips": [{"prompt": "one"}]}\n' * 101
+    result = run(gateway, "submit", "--file", "-", stdin=lines)
+    key = gateway.requests[0].headers["Idempotency-Key"].removesuffix(".0")
+    assert f"some of the films may be ordered; repeated with --idempotency-key {key}" in result.stderr
+    assert "Try again in 60 s" in result.stderr
+    assert result.exit_code == 4
+
+
+def test_a_file_of_which_nothing_was_ordered_names_no_key(gateway: ScriptedPartner) -> None:
+    gateway.script = [Reply(429, refused("rate_limited", "too many"), {"Retry-After": "60"})]
+    result = run(gateway, "submit", "--file", "-", stdin='{"clips": [{"prompt": "one"}]}')
+    assert "--idempotency-key" not in result.stderr
+    assert result.exit_code == 4
+
+
 def test_a_files_summary_as_json_says_which_lines(gateway: ScriptedPartner) -> None:
     gateway.script = [
         Reply(200, answered({"accepted": 1, "refused": 0, "items": [TAKEN]})),

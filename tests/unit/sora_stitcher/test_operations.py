@@ -14,12 +14,13 @@ from sora_stitcher.client import (
     ClipWish,
     FilmWish,
     OverlayWish,
+    RateLimited,
     SoundtrackWish,
     TransitionWish,
 )
 from sora_stitcher.wishes import existing_film, film_body
 from tests.support.scripted_partner import Reply, ScriptedPartner
-from tests.unit.sora_stitcher.answers import BEGAN, JOB_ID, accepted, answered, job
+from tests.unit.sora_stitcher.answers import BEGAN, JOB_ID, accepted, answered, job, refused
 
 WEBHOOK = {
     "id": "wh/1",
@@ -134,6 +135,25 @@ async def test_a_large_batch_goes_in_several_requests_and_is_numbered_through(ga
     gateway.script = script
     async with AsyncClient(gateway.url) as client_:
         assert await client_.batch(films, idempotency_key="mine") == result
+
+
+async def test_a_batch_that_ends_early_names_the_key_of_the_films_that_were_taken(gateway: ScriptedPartner) -> None:
+    taken = Reply(200, answered({"accepted": 100, "refused": 0, "items": [item(number) for number in range(100)]}))
+    limited = Reply(429, refused("rate_limited", "too many"), {"Retry-After": "60"})
+    films: list[Any] = [["one"]] * 101
+    gateway.script = [taken, limited]
+    with Client(gateway.url) as client, pytest.raises(RateLimited) as caught:
+        client.batch(films, idempotency_key="mine")
+    assert caught.value.idempotency_key == "mine"
+    gateway.script = [taken, limited]
+    async with AsyncClient(gateway.url) as client_:
+        with pytest.raises(RateLimited) as caught:
+            await client_.batch(films)
+    assert gateway.requests[-1].headers["Idempotency-Key"] == f"{caught.value.idempotency_key}.100"
+    gateway.script = [limited]
+    with Client(gateway.url) as client, pytest.raises(RateLimited) as caught:
+        client.batch(films)
+    assert caught.value.idempotency_key is None, "nothing was taken"
 
 
 def test_a_batch_without_a_key_gets_one_for_all_of_its_requests() -> None:
