@@ -8,6 +8,8 @@ import structlog
 from services.gateway.accepting import Accepting
 from services.gateway.caller import Caller
 from services.gateway.errors import ApiError
+from services.gateway.estimating import Estimate
+from services.gateway.wishes import refuse
 from shared.context import Context
 from shared.job.control import approve, cancel, regenerate, retry
 from shared.job.create import ClipWish, JobWish
@@ -51,31 +53,36 @@ class Controlling:
         """Have a clip made anew.
 
         Raises:
-            ApiError: 404, no such clip; 402, it may not be ordered.
+            ApiError: 404, no such clip; 400, no model makes a clip of this prompt; 402, it may not be ordered.
         """
         transition = partial(regenerate, number=number, prompt=prompt, now=self._context.clock(), request_id=request_id)
         job = await self._context.store.get(job_id)
         try:
-            clip = job.clip(number)
+            takes = job.clip(number).takes
         except KeyError:
             raise ApiError(404, "clip_not_found", f"Job {job_id} has no clip {number}") from None
         going_on = transition(job)
         if going_on is not job:
+            clip = going_on.clip(number)
+            refuse([("prompt", problem) for _, problem in (await self._estimate(job, [clip])).problems])
             # Of a failed job, everything else that is missing is ordered with it.
             clips = _waiting(going_on) if job.status is JobStatus.FAILED else [clip]
-            await self._reserve(job, clips, f"{job.id}:{number}:{clip.takes + 1}", caller)
+            await self._reserve(job, clips, f"{job.id}:{number}:{takes + 1}", caller)
         return await self._change(job_id, transition)
 
     async def _reserve(self, job: Job, clips: list[Clip], token: str, caller: Caller) -> None:
         """Reserve what making these clips may cost."""
+        await self._accepting.budgets.reserve(token, caller, (await self._estimate(job, clips)).cost)
+
+    async def _estimate(self, job: Job, clips: list[Clip]) -> Estimate:
+        """Return what making these clips would come to."""
         wishes = tuple(
             ClipWish(prompt=clip.prompt, duration_s=clip.duration_s, model=clip.model, aspect_ratio=clip.aspect_ratio)
             for clip in clips
             if clip.source is None
         )
         wish = JobWish(clips=wishes, aspect_ratio=job.aspect_ratio, models=job.models)
-        found = await self._accepting.estimate(wish)
-        await self._accepting.budgets.reserve(token, caller, found.cost)
+        return await self._accepting.estimate(wish)
 
     async def _change(self, job_id: str, transition: Callable[[Job], Job]) -> Job:
         before: Job | None = None

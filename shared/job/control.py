@@ -7,14 +7,18 @@ store applies them to the job as it stands.
     review ──approve──► processing                 review, failed ──regenerate──► generating
 """
 
+import hashlib
+
 from shared.errors import Refused
 from shared.job._edit import log, reached, touched, with_attempt, with_clip
 from shared.job._endings import after_clip_ended, begun_anew, fetched_again, forgiven, may_skip
 from shared.job.files import film_key, poster_key
-from shared.job.model import MAKING, AttemptState, Clip, ClipStatus, Job, JobStatus, Stage
+from shared.job.model import MAKING, AttemptState, Clip, ClipStatus, Job, JobStatus, Remake, Stage
 
 A = Stage.ACCEPTING
 G = Stage.GENERATING
+KEPT_REMAKES = 20
+"""Requests for new takes that are known again, of each clip."""
 
 
 def cancel(job: Job, *, now: int, by: str = "") -> Job:
@@ -89,14 +93,16 @@ def regenerate(job: Job, number: int, *, prompt: str | None = None, now: int, re
         number: the clip.
         prompt: what is to be seen instead; None makes another clip of the same prompt.
         now: the time.
-        request_id: tells a repetition of one request from a second one, even after the new clip is home.
+        request_id: tells a repetition of one request from a second one, even after the new clip is home, or others
+            were asked for.
 
     Raises:
-        Refused: it is too late, the clip is still being made of another prompt, or is no clip that is made of one.
+        Refused: it is too late, the clip is still being made of another prompt, or is no clip that is made of one;
+            or the request id was used with another prompt.
         KeyError: the job has no such clip.
     """
     clip = job.clip(number)
-    if request_id and clip.remade_by == request_id:
+    if request_id and _is_repetition(clip, prompt, request_id):
         return job
     if job.status not in (*MAKING, JobStatus.REVIEW, JobStatus.FAILED):
         raise Refused("too_late", f"the job is {job.status}; a clip can be made anew before the clips are joined")
@@ -116,6 +122,28 @@ def regenerate(job: Job, number: int, *, prompt: str | None = None, now: int, re
     return after_clip_ended(forgiven(touched(job).but(progress_at=now), number), now)
 
 
+def _is_repetition(clip: Clip, prompt: str | None, request_id: str) -> bool:
+    """Whether this request has had the clip made anew already.
+
+    One without a prompt is taken for a repetition whatever prompt it had before: pages leave out the one the clip has.
+
+    Raises:
+        Refused: it had another prompt.
+    """
+    for remake in clip.remakes:
+        if remake.request_id == request_id:
+            if prompt is None or remake.prompt_hash == _hash_of(prompt):
+                return True
+            raise Refused(
+                "idempotency_conflict", "this key was used with another prompt; take a new key for a new take"
+            )
+    return clip.remade_by == request_id
+
+
+def _hash_of(prompt: str) -> str:
+    return hashlib.sha256(prompt.encode()).hexdigest()[:16]
+
+
 def _thrown_away(job: Job, clip: Clip, prompt: str | None, now: int, request_id: str) -> Job:
     """Return the job with the clip waiting to be ordered, and without whatever was made of the old one."""
     old_clip = [clip.artifact.key] if clip.artifact is not None else []
@@ -126,12 +154,15 @@ def _thrown_away(job: Job, clip: Clip, prompt: str | None, now: int, request_id:
         # Should that order be found after all, it is of the old prompt: not what is to be seen now.
         clip = with_attempt(clip, old.but(state=AttemptState.FAILED, ended_at=old.ended_at or now))
     job = _discarding(job, *old_clip, *_film_files(job))
+    wanted = clip.prompt if prompt is None else prompt
+    remake = (Remake(request_id=request_id, prompt_hash=_hash_of(wanted)),) if request_id else ()
     fresh = begun_anew(clip, now).but(
         takes=clip.takes + 1,
         remade_by=request_id,
+        remakes=(*clip.remakes, *remake)[-KEPT_REMAKES:],
         auto_retries=0,
         artifact=None,
-        prompt=clip.prompt if prompt is None else prompt,
+        prompt=wanted,
         seed=None if prompt is None else clip.seed,  # the same seed would make the same clip
     )
     job = with_clip(job, fresh).but(film=None, approved_at=None)

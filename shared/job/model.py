@@ -155,6 +155,18 @@ class Artifact(Document):
     probe: str | None = None
 
 
+class Remake(Document):
+    """A request to have a clip made anew, so that its repetition changes nothing.
+
+    Attributes:
+        request_id: its idempotency key.
+        prompt_hash: short hash of the prompt that it had the clip made of.
+    """
+
+    request_id: str
+    prompt_hash: str
+
+
 class Clip(Document):
     """One clip of the film: what was asked for and what became of it.
 
@@ -169,7 +181,9 @@ class Clip(Document):
         counted_from: attempts up to this number do not count towards the limit any more: somebody asked for the
             clip to be made again.
         takes: how often somebody asked for the clip to be made anew.
-        remade_by: the request that asked for the newest take, so that its repetition changes nothing.
+        remade_by: the request that asked for the newest take.
+        remakes: the newest of the requests that asked for takes, oldest first; documents from before they were kept
+            have `remade_by` only.
         auto_retries: how often the clip was begun anew by itself (`on_clip_failure: retry`).
         changed_at: when its status last changed.
         not_before: a pending clip is not ordered before this time.
@@ -190,6 +204,7 @@ class Clip(Document):
     counted_from: int = 0
     takes: int = 0
     remade_by: str = ""
+    remakes: tuple[Remake, ...] = ()
     auto_retries: int = 0
     status: ClipStatus = ClipStatus.PENDING
     changed_at: int = 0

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import secrets
 from collections import OrderedDict
 from io import BytesIO
 from typing import Annotated, Any
@@ -80,7 +81,15 @@ async def film(
     now = state.context.clock()
     shown = film_page(job, state.site, links_of(state.signer, now), now)
     return await page(
-        request, state, "film.html", who.session, film=shown, confirm=confirm, done=done, words=json.dumps(_WORDS)
+        request,
+        state,
+        "film.html",
+        who.session,
+        film=shown,
+        request_id=secrets.token_hex(8),  # two people who look at the same film ask for two takes
+        confirm=confirm,
+        done=done,
+        words=json.dumps(_WORDS),
     )
 
 

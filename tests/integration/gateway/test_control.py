@@ -76,6 +76,30 @@ async def test_a_clip_is_made_anew_once_for_an_idempotency_key(w: World) -> None
     assert len(await w.orders("a boat")) == 2
 
 
+async def test_a_key_that_was_used_with_another_prompt_makes_no_take(w: World) -> None:
+    job = await in_review(w, "a boat")
+    for prompt in ("a red boat", "a blue boat"):
+        key = {"Idempotency-Key": prompt.replace(" ", "-")}
+        await control(w, job.id, "clips/1/regenerate", json={"prompt": prompt}, headers=key)
+        await w.until(job.id, in_status(JobStatus.REVIEW), "the clip waits for review")
+    late = {"Idempotency-Key": "a-red-boat"}
+    await control(w, job.id, "clips/1/regenerate", json={"prompt": "a red boat"}, headers=late)
+    refused = await control(w, job.id, "clips/1/regenerate", 409, json={"prompt": "a green boat"}, headers=late)
+    assert refused["code"] == "idempotency_conflict"
+    assert len(await w.orders()) == 3
+
+
+async def test_a_clip_is_not_thrown_away_for_a_prompt_that_no_model_takes(w: World) -> None:
+    wish = {"clips": [{"prompt": "a boat", "model": "kling-2.6/text-to-video"}], "review": True}
+    taken = await w.http.post("/api/jobs", json=wish)
+    job_id = taken.json()["data"]["jobId"]
+    job = await w.until(job_id, in_status(JobStatus.REVIEW), "the clip waits")
+    refused = await control(w, job.id, "clips/1/regenerate", 400, json={"prompt": "long " * 1000})
+    assert refused["code"] == "invalid_request"
+    assert refused["details"][0]["field"] == "prompt"
+    assert await w.store.get(job.id) == job, "nothing was changed"
+
+
 async def test_a_failed_job_goes_on_with_what_is_missing(w: World) -> None:
     await w.kie.fault("create=402", match="harbour")
     job = await w.until_finished(await w.submit("a boat", "a harbour"))

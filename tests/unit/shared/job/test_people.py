@@ -4,7 +4,7 @@ import pytest
 
 from shared.events import JobCancelled, JobCreated, JobReview, JobStitched, VideoReady
 from shared.job.clips import attempt_failed, clip_home, give_up_order, order_declined, order_taken
-from shared.job.control import approve, cancel, regenerate, retry
+from shared.job.control import KEPT_REMAKES, approve, cancel, regenerate, retry
 from shared.job.film import begin_stitch, fail, film_stitched, renew_step
 from shared.job.mirror import is_settled, next_status
 from shared.job.model import ClipStatus, Job, JobStatus, Stage
@@ -219,6 +219,33 @@ class TestMakingAClipAnew:
         job = clip_ready(job, 2)
         assert regenerate(job, 2, now=LATER, request_id="r1") is job
         assert regenerate(job, 2, now=LATER, request_id="r2").clip(2).takes == 2
+
+    def test_twice_is_once_even_after_others_asked_for_takes(self) -> None:
+        job = clip_ready(regenerate(all_home(review=True), 2, prompt="a red boat", now=T, request_id="r1"), 2)
+        job = clip_ready(regenerate(job, 2, prompt="a blue boat", now=LATER, request_id="r2"), 2)
+        assert regenerate(job, 2, prompt="a red boat", now=LATER, request_id="r1") is job
+        assert regenerate(job, 2, prompt="a blue boat", now=LATER, request_id="r2") is job
+        assert regenerate(job, 2, now=LATER, request_id="r2") is job, "pages leave out the prompt that it has"
+
+    def test_with_the_request_id_of_another_prompt_is_refused(self) -> None:
+        job = clip_ready(regenerate(all_home(review=True), 2, prompt="a red boat", now=T, request_id="r1"), 2)
+        other = refusal(lambda: regenerate(job, 2, prompt="a blue boat", now=LATER, request_id="r1"))
+        assert other == "idempotency_conflict"
+        job = clip_ready(regenerate(all_home(review=True), 2, now=T, request_id="r1"), 2)
+        assert regenerate(job, 2, prompt=job.clip(2).prompt, now=LATER, request_id="r1") is job
+        assert refusal(lambda: regenerate(job, 2, prompt="other", now=LATER, request_id="r1")) == "idempotency_conflict"
+
+    def test_is_known_again_in_a_document_that_holds_the_newest_request_only(self) -> None:
+        job = clip_ready(regenerate(all_home(review=True), 2, prompt="a red boat", now=T, request_id="r1"), 2)
+        old = job.but(clips=tuple(clip.but(remakes=()) for clip in job.clips))
+        assert regenerate(old, 2, prompt="a red boat", now=LATER, request_id="r1") is old
+
+    def test_remembers_no_end_of_requests(self) -> None:
+        job = all_home(review=True)
+        for number in range(KEPT_REMAKES + 5):
+            job = clip_ready(regenerate(job, 2, now=T, request_id=f"r{number}"), 2)
+        assert len(job.clip(2).remakes) == KEPT_REMAKES
+        assert regenerate(job, 2, now=T, request_id="r5") is job
 
     def test_refuses_the_late_result_of_the_take_that_was_thrown_away(self) -> None:
         job = regenerate(all_home(review=True), 2, now=T)
