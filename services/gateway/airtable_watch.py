@@ -26,6 +26,7 @@ from shared.context import Context
 from shared.errors import DependencyDown, JobNotFound, Refused
 from shared.job.mirror import NAMES, has_moved
 from shared.job.model import Job, JobStatus
+from shared.store.jobs import DocumentUnreadable
 
 log = structlog.get_logger(__name__)
 
@@ -111,7 +112,7 @@ class Watching:
         self._woken.set()
 
     async def run(self) -> None:
-        """Watch until cancelled."""
+        """Watch until cancelled. Whatever goes wrong, it goes on: nobody would notice that it had ended."""
         failures = 0
         while True:
             try:
@@ -122,12 +123,23 @@ class Watching:
             try:
                 await self.round()
                 failures = 0
+                continue
             except (AirtableError, DependencyDown) as problem:
-                # Each try costs calls of the month's quota, so a token without the right to watch must not cost many.
                 failures += 1
-                pause_s = min(self._tick_s * 2.0 ** min(failures, 16), FAILED_MAX_S)
+                pause_s = self._pause_s(failures)
                 log.warning("the Airtable table cannot be watched now", problem=str(problem), again_in_s=pause_s)
-                await asyncio.sleep(pause_s)
+            except Exception:
+                failures += 1
+                pause_s = self._pause_s(failures)
+                log.exception("watching the Airtable table failed unexpectedly", again_in_s=pause_s)
+            await asyncio.sleep(pause_s)
+
+    def _pause_s(self, failures: int) -> float:
+        """Return how long to wait after so many failures in a row.
+
+        Each try costs calls of the month's quota, so a token without the right to watch must not cost many.
+        """
+        return min(self._tick_s * 2.0 ** min(failures, 16), FAILED_MAX_S)
 
     async def round(self) -> None:
         """Do what is due, if no other process is at it."""
@@ -179,7 +191,7 @@ class Watching:
             await self._note_looked(LOOKED)
             fresh = [each for each in records if each.id not in made or (each.id in again and self._is_wish(each))]
             for record in fresh:
-                made[record.id] = await self._make(record)
+                made[record.id] = await self._make_safely(record)
                 again.discard(record.id)
             if len(records) < PAGE:
                 break
@@ -203,7 +215,7 @@ class Watching:
         """Whether a record that is queued now must have left the queue since this job was made of it."""
         try:
             job = await self._context.store.get(job_id)
-        except JobNotFound:
+        except (JobNotFound, DocumentUnreadable):
             return False
         return job.status.is_final and has_moved(job) and job.mirror.problem is None
 
@@ -217,6 +229,16 @@ class Watching:
             return text_of(name, record.fields.get(name)) not in self._plan.ours
         except UnreadableCell:
             return False
+
+    async def _make_safely(self, record: Record) -> str:
+        """Do `_make`; a record that it fails for does not hold up the others. It is tried again at the next look."""
+        try:
+            return await self._make(record)
+        except (AirtableError, DependencyDown):
+            raise  # the others would fail, too
+        except Exception:
+            log.exception("making a job of a queued record failed unexpectedly", record=record.id)
+            return ""
 
     async def _make(self, record: Record) -> str:
         """Make a job of a record, or say in the record why not; return the job's id, or nothing."""

@@ -5,7 +5,7 @@ import asyncio
 import structlog
 
 from services.gateway.errors import ApiError
-from services.gateway.fields import usable_prompt
+from services.gateway.fields import usable_prompt, usable_text
 from shared.airtable.errors import (
     AirtableAuth,
     AirtableError,
@@ -95,7 +95,7 @@ class RecordReader:
 def _clip(number: int, prompt: str) -> ClipWish:
     """Return the wish for a clip of a record, whose prompts are held to the same rules as those of a request."""
     try:
-        return ClipWish(usable_prompt(prompt))
+        return ClipWish(usable_text(usable_prompt(prompt)))
     except ValueError as error:
         raise ApiError(400, "invalid_prompt", f"the record's prompt for clip {number} {error}") from error
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from services.gateway.accepting import Order
 from services.gateway.airtable_watch import APPROVAL_EVERY_MAX_S, Watching, WatchPlan, approval_every_s
 from shared.airtable.protocol import Record
 from shared.job.create import ClipWish, JobWish, new_job, new_job_id
@@ -171,6 +172,46 @@ async def test_a_record_that_cannot_be_made_says_why(open_world: OpenWorld) -> N
     fields = (await w.airtable.get(f"records/{record}"))["fields"]
     assert "no prompts" in fields["Error"]
     assert await jobs_of(w, record) == []
+
+
+async def test_a_record_that_fails_unexpectedly_does_not_hold_up_the_others(
+    open_world: OpenWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    w = await open_world(partners=("airtable",), services=(), airtable_trigger="poll", airtable_trigger_poll_s=1)
+    odd, good = [await w.add_record(**FIELDS, Status="Queued") for _ in range(2)]
+    accepting = watching(w)._accepting
+    accept = accepting.accept
+
+    async def fails_for_one(order: Order) -> Job:
+        if order.record_id == odd:
+            raise KeyError("what nobody thought of")
+        return await accept(order)
+
+    monkeypatch.setattr(accepting, "accept", fails_for_one)
+    await watching(w)._look()
+    assert [len(await jobs_of(w, record)) for record in (odd, good)] == [0, 1]
+    monkeypatch.setattr(accepting, "accept", accept)
+    await watching(w)._look()
+    assert len(await jobs_of(w, odd)) == 1, "it is tried again"
+
+
+async def test_watching_goes_on_after_what_nobody_thought_of(
+    open_world: OpenWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    w = await opened(open_world, airtable_trigger="poll", airtable_trigger_poll_s=1)
+    failed = asyncio.Event()
+    usual = watching(w).round
+
+    async def fails_once() -> None:
+        if failed.is_set():
+            return await usual()
+        failed.set()
+        raise KeyError("what nobody thought of")
+
+    monkeypatch.setattr(watching(w), "round", fails_once)
+    await failed.wait()
+    record = await w.add_record(**FIELDS, Status="Queued")
+    await until_jobs(w, record, 1)
 
 
 async def test_pings_are_verified(open_world: OpenWorld) -> None:

@@ -1,10 +1,12 @@
 """Jobs for Airtable records: what the record asks for, and a clear answer where it cannot be had."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from services.gateway import records
+from services.gateway.errors import ApiError
+from shared.airtable.protocol import Record, Records
 from shared.job.model import AspectRatio
 from tests.integration.gateway.answers import GOOD, error_of
 from tests.support.fixtures_world import OpenWorld
@@ -32,6 +34,16 @@ async def test_a_records_prompts_become_the_clips_in_the_order_of_their_numbers(
     assert [clip.prompt.split()[0] for clip in job.clips] == ["A", "Paper", "The"]
     assert (job.record_id, job.aspect_ratio) == ("recSANDBOX0000002", AspectRatio.LANDSCAPE)
     assert (await w.view(job.id))["recordId"] == "recSANDBOX0000002"
+
+
+async def test_half_a_character_in_a_records_prompt_is_refused() -> None:
+    class Table:
+        async def get(self, record_id: str) -> Record:
+            return Record(record_id, {"Prompt 1": "a boat \ud83d"}, "2026-01-01T00:00:00.000Z")
+
+    with pytest.raises(ApiError, match="surrogate") as caught:
+        await records.RecordReader(cast("Records", Table())).read(UNKNOWN, None, None)
+    assert (caught.value.status, caught.value.code) == (400, "invalid_prompt")
 
 
 async def test_the_requests_shape_wins_over_the_records(w: World) -> None:
