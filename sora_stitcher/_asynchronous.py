@@ -224,7 +224,7 @@ class AsyncClient:
         """See `Client.download`."""
         endpoint = self._endpoint
         with arriving(path) as file, endpoint.errors():
-            async with self._http.stream("GET", endpoint.media_url(url)) as response:
+            async with self._http.stream("GET", endpoint.media_url(url), follow_redirects=True) as response:
                 if not response.is_success:
                     await response.aread()
                     raise refusal_of(endpoint, response)

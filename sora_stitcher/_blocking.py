@@ -319,7 +319,9 @@ class Client:
             Unreachable: the connection failed or broke.
         """
         endpoint = self._endpoint
-        with arriving(path) as file, endpoint.errors(), self._http.stream("GET", endpoint.media_url(url)) as response:
+        # Our link may lead on to the artifact store; no key goes along, there or here.
+        stream = self._http.stream("GET", endpoint.media_url(url), follow_redirects=True)
+        with arriving(path) as file, endpoint.errors(), stream as response:
             if not response.is_success:
                 response.read()
                 raise refusal_of(endpoint, response)

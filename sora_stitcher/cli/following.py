@@ -1,11 +1,13 @@
 """Watching a job to its end, saying how it ended, and bringing its film home."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sora_stitcher.cli.errors import CommandError, ExitCode
-from sora_stitcher.cli.output import NONE_MARK, OK_MARK, console, print_json, printable, program
+from shared.errors import StitcherError
+from sora_stitcher.cli.errors import CommandError, ExitCode, exit_code_of, sentence_of
+from sora_stitcher.cli.output import NONE_MARK, OK_MARK, PROGRAM, console, print_json, printable, program
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,22 +19,59 @@ REVIEW = "review"
 
 
 def follow(
-    client: "Client", job_id: str, output: Path | None = None, *, as_json: bool, until: Collection[str] = ()
+    client: "Client",
+    job_id: str,
+    output: Path | None = None,
+    *,
+    as_json: bool,
+    until: Collection[str] = (),
+    is_new: bool = False,
 ) -> None:
     """Watch a job to its end (or to a status of `until`), say how it ended, and save its film.
 
+    Args:
+        client: of the gateway.
+        job_id: the job.
+        output: where to save its film.
+        as_json: print the job as JSON, and nothing else.
+        until: stop at one of these statuses, too.
+        is_new: it was ordered just now, so whatever goes wrong, its id is told: nobody has seen it yet.
+
     Raises:
-        CommandError: the job failed.
+        CommandError: the job failed, or watching was interrupted.
+        ClientError: the system went away.
     """
-    job = client.wait(job_id, until=until) if as_json else _watched(client, job_id, until)
+    watch = f"{PROGRAM} watch {job_id}"
+    with _telling(f"{job_id} was ordered and goes on: {watch}" if is_new else None):
+        try:
+            job = client.wait(job_id, until=until) if as_json else _watched(client, job_id, until)
+        except KeyboardInterrupt:
+            text = "stopped watching" if is_new else f"stopped watching; the job goes on: {watch}"
+            raise CommandError(text, ExitCode.INTERRUPTED) from None
     if job.status == "completed" and output is not None:
-        save_film(client, job, output)
+        with _telling(f"{job_id} was ordered and is completed: {PROGRAM} show {job_id}" if is_new else None):
+            save_film(client, job, output)
     if as_json:
         print_json(job.as_json())
     elif job.status == "completed":
         say_completed(console(), job, saved_as=output)
     if job.is_final and job.status != "completed":
         raise CommandError(how_it_failed(job))
+
+
+@contextmanager
+def _telling(what: str | None) -> Iterator[None]:
+    """Tell this with whatever goes wrong.
+
+    Raises:
+        CommandError: it went wrong.
+    """
+    try:
+        yield
+    except StitcherError as error:
+        if what is None:
+            raise
+        raise CommandError(f"{sentence_of(error)}; {what}", exit_code_of(error)) from error
 
 
 def save_film(client: "Client", job: "Job", path: Path) -> None:
@@ -56,22 +95,18 @@ def _watched(client: "Client", job_id: str, until: Collection[str]) -> "Job":
 
     out = console()
     last: Job | None = None
-    try:
-        with display_on(out) as display:
-            for event in client.events(job_id):
-                if not isinstance(event.data, Job):
-                    display.tell(event.data)
-                    continue
-                reviewed = last is not None and last.status == REVIEW
-                last = event.data
-                display.show(last)
-                if last.status == REVIEW and not reviewed:
-                    say_review(out, last)
-                if last.status in until:
-                    break
-    except KeyboardInterrupt:
-        text = f"stopped watching; the job goes on: sora-stitcher watch {job_id}"
-        raise CommandError(text, ExitCode.INTERRUPTED) from None
+    with display_on(out) as display:
+        for event in client.events(job_id):
+            if not isinstance(event.data, Job):
+                display.tell(event.data)
+                continue
+            reviewed = last is not None and last.status == REVIEW
+            last = event.data
+            display.show(last)
+            if last.status == REVIEW and not reviewed:
+                say_review(out, last)
+            if last.status in until:
+                break
     assert last is not None, "watching begins with the job"
     return last
 

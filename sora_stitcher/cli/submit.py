@@ -172,7 +172,7 @@ def submit(
         if wait or output is not None:
             from sora_stitcher.cli.following import follow
 
-            follow(client, accepted.job_id, output, as_json=json)
+            follow(client, accepted.job_id, output, as_json=json, is_new=True)
         elif json:
             print_json(accepted.as_json())
         else:

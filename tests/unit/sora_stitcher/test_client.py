@@ -1,6 +1,7 @@
 """The client, against a gateway that answers from a script over real HTTP."""
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -307,6 +308,22 @@ def test_a_link_to_elsewhere_is_followed_as_it_is(gateway: ScriptedPartner, tmp_
     with Client("http://127.0.0.1:1") as client:
         client.download(f"{gateway.url}/bucket/film.mp4", tmp_path / "film.mp4")
     assert (tmp_path / "film.mp4").read_bytes() == b"film"
+
+
+async def test_a_link_that_leads_on_to_the_artifact_store_is_followed_without_the_key(
+    gateway: ScriptedPartner, tmp_path: Path
+) -> None:
+    with closing(ScriptedPartner()) as artifacts:
+        artifacts.says(Reply(200, b"film"))
+        gateway.says(Reply(307, b"", {"Location": f"{artifacts.url}/bucket/film.mp4?signature=s"}))
+        link = f"{gateway.url}/media/token/film.mp4"
+        with Client(gateway.url, "secret-key") as client:
+            assert client.download(link, tmp_path / "film.mp4") == 4
+        async with AsyncClient(gateway.url, "secret-key") as client_:
+            assert await client_.download(link, tmp_path / "again.mp4") == 4
+    assert (tmp_path / "film.mp4").read_bytes() == (tmp_path / "again.mp4").read_bytes() == b"film"
+    assert artifacts.lines() == ["GET /bucket/film.mp4?signature=s"] * 2
+    assert not any("secret-key" in str(request.headers) for request in artifacts.requests)
 
 
 @pytest.mark.parametrize("reply", [Reply(403, refused("bad_link", "This link does not work")), Reply(drop=True)])

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -118,6 +118,37 @@ def test_a_record_can_be_forced(gateway: ScriptedPartner) -> None:
     gateway.script = [Reply(202, accepted())]
     assert run(gateway, "submit", "--record", "recSANDBOX0000001", "--force").exit_code == 0
     assert gateway.requests[0].body == {"recordId": "recSANDBOX0000001", "force": True}
+
+
+@pytest.mark.parametrize("options", [["--watch"], ["--watch", "--json"], ["-o", "film.mp4"]])
+def test_an_order_that_cannot_be_watched_any_more_is_named(gateway: ScriptedPartner, options: list[str]) -> None:
+    gateway.script = [Reply(202, accepted()), Reply(401, refused("unauthorized", "an API key is required"))]
+    result = run(gateway, "submit", "a boat", *options)
+    assert f"{JOB_ID} was ordered and goes on: sora-stitcher watch {JOB_ID}" in result.stderr
+    assert "SORA_STITCHER_API_KEY" in result.stderr
+    assert result.exit_code == 4
+
+
+@pytest.mark.parametrize("options", [["--watch"], ["--watch", "--json"]])
+def test_an_order_whose_watching_is_interrupted_is_named(
+    gateway: ScriptedPartner, monkeypatch: pytest.MonkeyPatch, options: list[str]
+) -> None:
+    def interrupted(*_: object, **__: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sora_stitcher._blocking.Client.events", interrupted)
+    gateway.script = [Reply(202, accepted())]
+    result = run(gateway, "submit", "a boat", *options)
+    told = f"stopped watching; {JOB_ID} was ordered and goes on: sora-stitcher watch {JOB_ID}"
+    assert told in result.stderr
+    assert result.exit_code == 130
+
+
+def test_an_order_whose_film_cannot_be_saved_is_named(gateway: ScriptedPartner) -> None:
+    gateway.script = [Reply(202, accepted()), *streamed(completed()), Reply(404, refused("not_found", "gone"))]
+    result = run(gateway, "submit", "a boat", "-o", "film.mp4")
+    assert f"{JOB_ID} was ordered and is completed: sora-stitcher show {JOB_ID}" in result.stderr
+    assert result.exit_code == 4
 
 
 # --- submit --file ----------------------------------------------------------------------------------------------
