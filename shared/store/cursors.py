@@ -8,6 +8,8 @@ import base64
 import binascii
 from typing import NamedTuple
 
+LATEST = 10**15
+"""Milliseconds that no job's time reaches (the year 33658): what is beyond, backends cannot hold."""
 _FOREIGN = "the cursor is not one that a listing of jobs gave out"
 
 
@@ -36,6 +38,6 @@ def decode_cursor(cursor: str) -> Position:
         position = Position(int(created_at), job_id)
     except (ValueError, binascii.Error) as error:
         raise ValueError(_FOREIGN) from error
-    if not colon or encode_cursor(position) != cursor or position.created_at < 0:
+    if not colon or encode_cursor(position) != cursor or not 0 <= position.created_at < LATEST:
         raise ValueError(_FOREIGN)
     return position

@@ -62,6 +62,7 @@ _CLIP_FIELDS = {
 """The same of a clip's fields."""
 _FOLDED_OF_CLIPS = frozenset(CLIP_FIELDS) - {"prompt", "seconds"}
 _ADVANCED = frozenset(TEXTS) - {"aspectRatio", "model", "transition", "recordId"}
+_MADE_ALREADY = "This form made a film already, and was changed since. Sent again, it makes another one"
 _BY_CODE = {"record_not_found": "recordId", "airtable_not_configured": "recordId"}
 
 
@@ -190,6 +191,8 @@ def problems_of(error: ApiError) -> Problems:
             by_field.setdefault(name, _sentence(str(detail.get("message", ""))))
     if error.code in _BY_CODE:
         by_field[_BY_CODE[error.code]] = _sentence(error.message.removeprefix("recordId: "))
+    elif error.code == "idempotency_conflict":
+        general = [_sentence(_MADE_ALREADY)]
     elif error.code == "budget_exceeded" or not error.details:
         general = [_sentence(error.message)]
     return Problems(by_field, general)

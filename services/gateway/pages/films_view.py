@@ -9,6 +9,7 @@ from services.gateway.pages.words import STATUS_WORDS, duration, status_tone
 from services.gateway.views import job_summary
 from shared.errors import JobNotFound
 from shared.job.model import Job, JobStatus
+from shared.store.cursors import Position, encode_cursor
 from shared.store.jobs import JobStore
 
 PAGE = 25
@@ -76,8 +77,12 @@ async def _search(store: JobStore, query: str, status: JobStatus | None, cursor:
     looked_at = 0
     while looked_at < MOST_LOOKED_AT and len(hits) < PAGE:
         jobs, cursor = await store.page(status, STEP, cursor)
-        looked_at += len(jobs)
-        hits += [job for job in jobs if matches(job, query)]
+        for place, job in enumerate(jobs, start=1):
+            looked_at += 1
+            if matches(job, query):
+                hits.append(job)
+            if len(hits) == PAGE and place < len(jobs):  # the next page goes on here, not after all that were read
+                return Found(hits, encode_cursor(Position(job.created_at, job.id)), looked_at)
         if cursor is None:
             break
     return Found(hits, cursor, looked_at)

@@ -125,7 +125,7 @@ class PageRoute(APIRoute):
             except SignInRequired:
                 response = _to_sign_in(request)
             except (ApiError, RequestValidationError, JobNotFound, Refused, DependencyDown) as error:
-                response = await _error(request, state, _as_api_error(error))
+                response = await _error(request, state, as_api_error(error))
             new: Session | None = getattr(request.state, "new_session", None)
             if new is not None:
                 put_cookie(response, new, secure=state.site.secure)
@@ -143,7 +143,8 @@ def _to_sign_in(request: Request) -> Response:
     return RedirectResponse(f"/sign-in?next={quote(back, safe='/')}", 303, headers={"Cache-Control": "no-store"})
 
 
-def _as_api_error(error: Exception) -> ApiError:
+def as_api_error(error: Exception) -> ApiError:
+    """Return what pages say about an error; one that is none of ours is raised again."""
     match error:
         case ApiError():
             return error

@@ -1,6 +1,7 @@
 """A new film: the form, what it would cost, and making it."""
 
 import secrets
+from dataclasses import replace
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
@@ -23,11 +24,12 @@ from services.gateway.pages.film_form import (
     read_film_form,
     warning_in_words,
 )
-from services.gateway.pages.guard import Looking, PageRoute, Posting, wants_json
+from services.gateway.pages.guard import Looking, PageRoute, Posting, as_api_error, wants_json
 from services.gateway.pages.rendering import page
 from services.gateway.pages.sessions import Session
 from services.gateway.pages.words import duration
 from services.gateway.state import GatewayState, State
+from shared.errors import DependencyDown
 from shared.film.model import TRANSITIONS
 from shared.models.catalogue import MODELS
 
@@ -68,9 +70,24 @@ async def make_film(request: Request, state: State, post: Posting) -> Response:
             idempotency=Idempotency.of(caller, film.request_id or _request_id(), "page", body.model_dump_json()),
         )
         job = await state.accepting.accept(order)
-    except ApiError as error:
-        return await _shown(request, state, session, film, problems=problems_of(error), status=error.status)
+    except (ApiError, DependencyDown) as error:
+        return await _refused(request, state, session, film, as_api_error(error))
     return RedirectResponse(f"/films/{job.id}", 303)
+
+
+async def _refused(
+    request: Request, state: GatewayState, session: Session, film: FilmForm, error: ApiError
+) -> Response:
+    """Show the form as it was typed, and what is wrong.
+
+    It keeps its request id, so that a film that may be made already is not made twice; but for one that is known to
+    have been used for another film.
+    """
+    if error.code == "idempotency_conflict":
+        film = replace(film, request_id=_request_id())
+    response = await _shown(request, state, session, film, problems=problems_of(error), status=error.status)
+    response.headers.update(error.headers)
+    return response
 
 
 async def _estimate(
@@ -82,6 +99,10 @@ async def _estimate(
         estimate = _in_words(found)
     except ApiError as error:
         problems = problems_of(error)
+    except DependencyDown as error:
+        if wants_json(request):
+            raise
+        return await _refused(request, state, session, film, as_api_error(error))
     if not wants_json(request):
         return await _shown(request, state, session, film, problems=problems, estimate=estimate)
     return JSONResponse({"estimate": estimate, "problems": problems.by_field, "general": list(problems.general)})

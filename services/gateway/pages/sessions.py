@@ -45,10 +45,7 @@ class Session:
 
 def open_session(signer: Signer, now: int, key: ApiKey | None = None) -> Session:
     """Begin a session: of a key, or of a visitor who has not signed in."""
-    name = key.name if key is not None else ""
-    mark = _print_of(signer, key) if key is not None else ""
-    token = SessionToken(name, mark, secrets.token_urlsafe(12), now + SESSION_MS)
-    return _session(signer, signer.session_token(token), token, is_signed_in=key is not None)
+    return _opened(signer, now, key, secrets.token_urlsafe(12))
 
 
 def read_session(request: Request, signer: Signer, keys: Sequence[ApiKey], now: int) -> Session | None:
@@ -62,10 +59,13 @@ def read_session(request: Request, signer: Signer, keys: Sequence[ApiKey], now: 
 
 
 def renewed(session: Session, signer: Signer, keys: Sequence[ApiKey], now: int) -> Session:
-    """Return the session, or a fresh one of the same key once it has grown old."""
+    """Return the session, or a fresh one of the same key once it has grown old.
+
+    Forms that are open in other tabs stay good: the fresh one has the same form token.
+    """
     if session.token.expires_at - now > SESSION_MS - RENEW_MS:
         return session
-    return open_session(signer, now, _key_of(session.token, signer, keys))
+    return _opened(signer, now, _key_of(session.token, signer, keys), session.token.nonce)
 
 
 def put_cookie(response: Response, session: Session, *, secure: bool) -> None:
@@ -134,8 +134,15 @@ def caller_of_session(
     return Caller(session.token.key_name, request.client.host if request.client is not None else "")
 
 
+def _opened(signer: Signer, now: int, key: ApiKey | None, nonce: str) -> Session:
+    name = key.name if key is not None else ""
+    mark = _print_of(signer, key) if key is not None else ""
+    token = SessionToken(name, mark, nonce, now + SESSION_MS)
+    return _session(signer, signer.session_token(token), token, is_signed_in=key is not None)
+
+
 def _session(signer: Signer, cookie: str, token: SessionToken, *, is_signed_in: bool) -> Session:
-    return Session(token, cookie, signer.fingerprint("csrf", cookie), is_signed_in)
+    return Session(token, cookie, signer.fingerprint("csrf", f"{token.key_name}\n{token.nonce}"), is_signed_in)
 
 
 def _print_of(signer: Signer, key: ApiKey) -> str:

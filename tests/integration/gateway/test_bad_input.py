@@ -165,7 +165,7 @@ async def test_a_listing_refuses_what_it_does_not_know(w: World) -> None:
 
 
 async def test_a_made_up_cursor_is_refused(w: World) -> None:
-    for cursor in ("x", "\x00", "é", "==", "MTIz", "LTE6eA"):
+    for cursor in ("x", "\x00", "é", "==", "MTIz", "LTE6eA", "OTIyMzM3MjAzNjg1NDc3NTgwODph"):
         assert error_of(await w.http.get("/api/jobs", params={"cursor": cursor}))["code"] == "invalid_cursor"
 
 

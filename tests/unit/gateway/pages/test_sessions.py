@@ -60,6 +60,21 @@ def test_only_an_old_session_is_renewed_and_stays_signed_in() -> None:
     assert later.is_signed_in
 
 
+def test_a_form_in_another_tab_stays_good_when_the_session_is_renewed() -> None:
+    session = open_session(SIGNER, NOW, KEY)
+    later = renewed(session, SIGNER, [KEY], NOW + RENEW_MS + 1)
+    own = {"host": "video.example.com", "origin": BASE, "x_csrf_token": session.csrf}
+    assert caller_of_session(request(later, "POST", **own), SIGNER, [KEY], NOW + RENEW_MS + 1, BASE) is not None
+
+
+def test_a_form_is_good_for_its_own_session_only() -> None:
+    session = open_session(SIGNER, NOW, KEY)
+    signed_out = renewed(session, SIGNER, [], NOW + RENEW_MS + 1)
+    others = (open_session(SIGNER, NOW, KEY), open_session(SIGNER, NOW), open_session(Signer("b" * 64), NOW, KEY))
+    for other in (*others, signed_out):
+        assert other.csrf != session.csrf
+
+
 def test_the_cookie_tells_nothing_of_the_key() -> None:
     assert "open-sesame" not in repr(open_session(SIGNER, NOW, KEY))
 

@@ -32,3 +32,9 @@ def test_any_other_text_is_refused(text: str) -> None:
 def test_examples_of_foreign_text_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="cursor"):
         decode_cursor(text)
+
+
+@pytest.mark.parametrize("created_at", [10**15, 2**63, 10**400])
+def test_a_time_that_no_job_has_is_refused(created_at: int) -> None:
+    with pytest.raises(ValueError, match="cursor"):
+        decode_cursor(encode_cursor(Position(created_at, "job_1_a")))
