@@ -136,7 +136,7 @@ def regenerate(job_id: str, number: int, prompt: str | None = None, idempotency_
 
 def replay_webhook(job_id: str, webhook_id: str) -> Call[Webhook]:
     """Tell the user's system an event again."""
-    path = f"{_job_path(job_id)}/webhooks/{quote(webhook_id, safe='')}/replay"
+    path = f"{_job_path(job_id)}/webhooks/{quote(webhook_id, safe='', errors='replace')}/replay"
     return Call("POST", path, lambda answer: Webhook.model_validate(answer["data"]), is_repeatable=True)
 
 
@@ -160,7 +160,7 @@ def _order(path: str, body: dict[str, Any], idempotency_key: str | None) -> Call
 
 
 def _job_path(job_id: str) -> str:
-    return f"/api/job/{quote(job_id, safe='')}"
+    return f"/api/job/{quote(job_id, safe='', errors='replace')}"
 
 
 def _job(answer: Any) -> Job:

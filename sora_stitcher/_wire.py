@@ -1,6 +1,7 @@
 """From `Call` to HTTP and back: addresses, headers, and every failure as one of ours."""
 
 import ipaddress
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from pydantic import ValidationError
 from shared.errors import ConfigurationError
 from shared.version import VERSION
 from sora_stitcher._calls import Call, T
-from sora_stitcher.errors import BY_STATUS, NOBODY_BEHIND, ApiError, NotTheApi, Unavailable, Unreachable
+from sora_stitcher.errors import BY_STATUS, NOBODY_BEHIND, ApiError, NotTheApi, Unavailable, Unreachable, Unsendable
 
 TIMEOUT_S = 30.0
 CONNECT_S = 5.0
@@ -43,7 +44,10 @@ class Endpoint:
         Raises:
             ConfigurationError: the address or the key cannot be used.
         """
-        parts = urlsplit(base_url)
+        try:
+            parts = urlsplit(base_url)
+        except ValueError:  # half an IPv6 address
+            parts = urlsplit("")
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
             raise ConfigurationError(f"{base_url!r} is no address of the API: it looks like http://127.0.0.1:3000")
         if api_key is not None and not (api_key.isascii() and api_key.isprintable() and " " not in api_key):
@@ -60,7 +64,11 @@ class Endpoint:
             return host == "localhost"
 
     def request_options(self, call: Call[T]) -> dict[str, Any]:
-        """Return the arguments of `httpx.Client.request`."""
+        """Return the arguments of `httpx.Client.request`.
+
+        Raises:
+            Unsendable: the body is nothing that JSON can say.
+        """
         headers = {"User-Agent": f"sora-stitcher/{VERSION}", "Accept": "application/json", **call.headers}
         if self.api_key is not None:
             headers["Authorization"] = f"Bearer {self.api_key}"
@@ -68,7 +76,8 @@ class Endpoint:
         if call.params:
             options["params"] = call.params
         if call.body is not None:
-            options["json"] = call.body
+            options["content"] = _json_of(call.body)
+            headers["Content-Type"] = "application/json"
         return options
 
     def media_url(self, url: str) -> str:
@@ -85,6 +94,8 @@ class Endpoint:
         """Turn the HTTP library's exceptions into ours."""
         try:
             yield
+        except UnicodeEncodeError as error:
+            raise Unsendable("it holds text that no request can carry: mend or leave out its odd characters") from error
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             why = "it does not answer" if isinstance(error, httpx.ConnectTimeout) else "nobody listens there"
             if "certificate" in str(error).lower() or "ssl" in str(error).lower():
@@ -121,6 +132,22 @@ class Endpoint:
             raise NotTheApi(
                 self.base_url, f"its answer to {call.method} {call.path} lacks what was promised"
             ) from error
+
+
+def _json_of(body: Any) -> bytes:
+    """Return a request's body.
+
+    Raises:
+        Unsendable: JSON cannot say it.
+    """
+    try:
+        return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError as error:
+        raise Unsendable("it holds text that is not valid Unicode") from error
+    except RecursionError as error:
+        raise Unsendable("it is nested too deeply") from error
+    except ValueError as error:
+        raise Unsendable(f"JSON cannot say it ({error}): numbers are finite there") from error
 
 
 def api_error(status: int, answer: dict[str, Any], retry_after: str | None) -> ApiError:

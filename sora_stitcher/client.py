@@ -27,6 +27,7 @@ from sora_stitcher.errors import (
     Unauthorized,
     Unavailable,
     Unreachable,
+    Unsendable,
 )
 from sora_stitcher.models import (
     Accepted,
@@ -70,6 +71,7 @@ __all__ = [
     "ClientError",
     "Unreachable",
     "NotTheApi",
+    "Unsendable",
     "ApiError",
     "InvalidRequest",
     "Unauthorized",

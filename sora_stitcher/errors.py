@@ -3,6 +3,7 @@
 * ClientError
   + Unreachable: nobody answers at the address, or not in time
   + NotTheApi: somebody answers, but it is another program
+  + Unsendable: it cannot be put into a request; nothing was sent
   + ApiError: the API refused or failed; with its status, code and details
     - InvalidRequest (400), Unauthorized (401), BudgetExceeded (402), NotFound (404), Conflict (409),
       RateLimited (429), Unavailable (502 to 504)
@@ -49,6 +50,10 @@ class NotTheApi(ClientError):
     def __init__(self, base_url: str, what: str) -> None:
         super().__init__(f"what answers at {base_url} is not Sora Video Stitcher ({what})")
         self.base_url = base_url
+
+
+class Unsendable(ClientError):
+    """What is asked for cannot be put into a request; nothing was sent."""
 
 
 class ApiError(ClientError):

@@ -3,6 +3,7 @@
 Every tool answers with typed values and with what to do next; whatever fails is a tool error that says what to do.
 """
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import aclosing, contextmanager
 from typing import Annotated, Any
@@ -134,12 +135,14 @@ class _Tools:
         with _told(self._client):
             if wait_seconds:
                 try:
-                    async with aclosing(self._client.watch(job_id, timeout_s=wait_seconds)) as looks:
+                    # By itself, watching ends when the stream next says something: a quiet film's does so every 15 s.
+                    looking = self._client.watch(job_id, timeout_s=wait_seconds)
+                    async with asyncio.timeout(wait_seconds), aclosing(looking) as looks:
                         async for job in looks:
                             await context.report_progress(job.progress, 100, job.status)
                             if job.is_final or job.status == "review":
                                 return status_of(job)
-                except JobWaitTimeout:
+                except (TimeoutError, JobWaitTimeout):
                     pass  # it goes on; the answer below says so
             return status_of(await self._client.job(job_id))
 

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 from rich.console import Console
 
+from shared.limits import parse_api_key
 from shared.logs import configure_logging
 from shared.settings import Settings
 from sora_stitcher.cli import interrupts
@@ -116,8 +117,7 @@ async def _demo(settings: Settings, wanted: Wanted) -> None:
     configure_logging("demo", settings.log_level if wanted.verbose else "error", settings.log_format)
     async with running(settings) as system:
         _say_partners(out, system, wanted)
-        key = system.settings.api_keys[0].get_secret_value() if system.settings.api_keys else None
-        async with AsyncClient(system.base_url, key) as client:
+        async with AsyncClient(system.base_url, _key_of(system.settings)) as client:
             job = await _unless_it_fails(system, _made(out, client, wanted))
             if job.status != "completed" or job.video_url is None:
                 raise CommandError(how_it_failed(job))
@@ -126,6 +126,12 @@ async def _demo(settings: Settings, wanted: Wanted) -> None:
         for line in await verified(system, job, film):
             out.print(f"{OK_MARK} {line}", style="green", soft_wrap=True)
     _say_end(out, job, film)
+
+
+def _key_of(settings: Settings) -> str | None:
+    """Return the secret of the first key, as it is sent: without its name."""
+    keys = [parse_api_key(key.get_secret_value()) for key in settings.api_keys]
+    return keys[0].secret if keys else None
 
 
 async def _made(out: Console, client: AsyncClient, wanted: Wanted) -> Job:

@@ -11,6 +11,7 @@ from sora_stitcher.errors import (
     Unauthorized,
     Unavailable,
     Unreachable,
+    Unsendable,
 )
 
 _MORE_SHOWN = 4
@@ -78,7 +79,7 @@ def exit_code_of(error: StitcherError) -> ExitCode:
     match error:
         case CommandError():
             return error.code
-        case ConfigurationError():
+        case ConfigurationError() | Unsendable():
             return ExitCode.USAGE
         case ApiError() if not isinstance(error, Unavailable):
             return ExitCode.REFUSED
@@ -126,7 +127,7 @@ def _advice(error: StitcherError) -> str:
             return f"Try again in {seconds:g} s"
         case DependencyDown(dependency="bus"):
             return "Start RabbitMQ, or mend RABBITMQ_URL"
-        case ClientError() if not isinstance(error, ApiError | JobWaitTimeout):
+        case ClientError() if not isinstance(error, ApiError | JobWaitTimeout | Unsendable):
             return "Check the address (--url)"
         case _:
             return ""

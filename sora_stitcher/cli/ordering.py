@@ -1,6 +1,7 @@
 """From what a person types to what is asked of the API. Pure."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
@@ -67,18 +68,40 @@ def values_of(option: str, texts: Sequence[str]) -> dict[str, Any] | None:
     """Read `NAME=VALUE` texts; a value is JSON where it can be, else text.
 
     Raises:
-        CommandError: one has no name or no value.
+        CommandError: one has no name or no value, or a value that JSON cannot say.
     """
     values: dict[str, Any] = {}
     for text in texts:
         name, found, value = text.partition("=")
         if not found or not name.strip():
             raise usage(f"{option} {text!r}: say NAME=VALUE, e.g. {option} Reviewed=false")
-        try:
-            values[name.strip()] = json.loads(value)
-        except ValueError:
-            values[name.strip()] = value
+        values[name.strip()] = _value_of(option, name.strip(), value)
     return values or None
+
+
+def _value_of(option: str, name: str, text: str) -> Any:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    except RecursionError:
+        raise usage(f"{option} {name}: its value is nested too deeply") from None
+    if not _is_finite(value):  # Python reads more than JSON can say
+        raise usage(f"{option} {name}: JSON has no NaN and no Infinity; as text, it is {option} '{name}=\"…\"'")
+    return value
+
+
+def _is_finite(value: Any) -> bool:
+    waiting = [value]
+    while waiting:
+        match waiting.pop():
+            case float(number) if not math.isfinite(number):
+                return False
+            case dict(inner):
+                waiting += inner.values()
+            case list(inner):
+                waiting += inner
+    return True
 
 
 def beside_a_record(film: FilmWish) -> list[str]:

@@ -70,12 +70,8 @@ async def test_what_was_typed_is_kept_while_something_is_down(
 async def test_two_people_who_have_a_clip_made_anew_ask_for_two_takes(w: World) -> None:
     wish = JobWish(clips=(ClipWish("a boat"),), review=True)
     job = await w.store.create(new_job(new_job_id(w.clock()), ["t1"], wish, w.clock()))
-    ready = job.but(
-        status=JobStatus.REVIEW,
-        clips=tuple(clip.but(status=ClipStatus.READY) for clip in job.clips),
-        version=job.version,
-    )
-    await w.store.update(job.id, lambda _: ready)
+    clips = tuple(clip.but(status=ClipStatus.READY) for clip in job.clips)
+    await w.store.update(job.id, lambda each: each.but(status=JobStatus.REVIEW, clips=clips))
     pages = [await w.http.get(f"/films/{job.id}") for _ in range(2)]
     assert hidden(pages[0], "requestId") != hidden(pages[1], "requestId")
 

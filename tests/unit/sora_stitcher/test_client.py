@@ -27,6 +27,7 @@ from sora_stitcher.client import (
     Unauthorized,
     Unavailable,
     Unreachable,
+    Unsendable,
 )
 from tests.support.scripted_partner import Reply, ScriptedPartner
 from tests.unit.sora_stitcher.answers import BEGAN, JOB_ID, accepted, answered, completed, failed, job, refused
@@ -241,7 +242,33 @@ def test_a_look_is_not_repeated_by_itself(gateway: ScriptedPartner) -> None:
     assert len(gateway.requests) == 1
 
 
-@pytest.mark.parametrize("url", ["127.0.0.1:3000", "ftp://host", "http://", "http://host/?a=b"])
+DEEP: dict[str, Any] = {}
+for _ in range(100_000):
+    DEEP = {"deeper": DEEP}
+
+
+@pytest.mark.parametrize(
+    "film",
+    [
+        FilmWish(["a boat"], fps=float("nan")),
+        FilmWish(["a boat"], metadata={"score": float("inf")}),
+        FilmWish(["a boat \udcff"]),
+        {"clips": [{"prompt": "a boat"}], "metadata": DEEP},
+    ],
+)
+async def test_what_no_request_can_carry_is_told_before_anything_is_sent(gateway: ScriptedPartner, film: Any) -> None:
+    gateway.script = [Reply(202, accepted())]
+    with Client(gateway.url) as client, pytest.raises(Unsendable):
+        client.create(film)
+    async with AsyncClient(gateway.url) as client_:
+        with pytest.raises(Unsendable):
+            await client_.create(film)
+    with Client(gateway.url) as client, pytest.raises(Unsendable):
+        client.create(["a boat"], idempotency_key="schlüssel")
+    assert gateway.requests == []
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:3000", "ftp://host", "http://", "http://host/?a=b", "http://[::1"])
 def test_a_useless_address_is_refused_at_once(url: str) -> None:
     with pytest.raises(ConfigurationError, match="no address of the API"):
         Client(url)
