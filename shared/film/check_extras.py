@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,10 @@ async def check_soundtrack(path: Path, limits: Limits = Limits()) -> None:  # no
     """
     source = restricted_input(path, _MUSIC_FORMATS, t=_BEGINNING_S)
     output = ffmpeg.output(source["a:0"], "-", f="null")
-    await _decode(output, limits, NotASound(f"{path.name} holds no sound that can be decoded"))
+    problem, times_s = NotASound(f"{path.name} holds no sound that can be decoded"), [0.0]
+    await _decode(output, limits, problem, on_time=times_s.append)
+    if not max(times_s):  # ffmpeg does not mind, but would repeat nothing for ever
+        raise problem
 
 
 async def check_logo(path: Path, limits: Limits = Limits()) -> None:  # noqa: B008 - frozen
@@ -67,9 +71,11 @@ async def check_logo(path: Path, limits: Limits = Limits()) -> None:  # noqa: B0
     await _decode(output, limits, NotAPicture(f"{path.name} is no PNG, JPEG or WebP picture that can be decoded"))
 
 
-async def _decode(output: Any, limits: Limits, problem: NotAVideo) -> None:
+async def _decode(
+    output: Any, limits: Limits, problem: NotAVideo, on_time: Callable[[float], None] | None = None
+) -> None:
     try:
-        await run_ffmpeg(output, limits, timeout_s=limits.inspect_timeout_s)
+        await run_ffmpeg(output, limits, timeout_s=limits.inspect_timeout_s, on_time=on_time)
     except EncodeFailed as error:
         problem.detail = error.detail
         raise problem from error

@@ -106,6 +106,10 @@ class Logo:
     margin_share: float = 0.02
 
 
+#: A film's clock ticks in such fractions, and has 32 bits to count them.
+MOST_OF_A_RATE = 1_000_000
+
+
 @dataclass(frozen=True, slots=True)
 class Wishes:
     """What the film should be. The defaults join the clips as they are, with hard cuts.
@@ -149,6 +153,8 @@ class Wishes:
             raise InvalidWishes(f"size must be even numbers of at least 16 pixels, not {self.size}")
         if self.fps is not None and not 1 <= self.fps <= 240:
             raise InvalidWishes(f"fps must be between 1 and 240, not {self.fps}")
+        if self.fps is not None and max(self.fps.as_integer_ratio()) > MOST_OF_A_RATE:
+            raise InvalidWishes(f"fps must be a fraction of numbers up to {MOST_OF_A_RATE}, not {self.fps}")
         if self.fit not in {"contain", "contain-blur", "cover"}:
             raise InvalidWishes(f"unknown fit {self.fit!r}; known: contain, contain-blur, cover")
         if self.codec not in {"h264", "hevc", "av1"}:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from pathlib import Path
 
 import ffmpeg
@@ -10,6 +9,7 @@ import ffmpeg
 from .errors import EncodeFailed
 from .limits import Limits
 from .process import clip_input, file_output, run_ffmpeg
+from .work_folder import partial_beside
 
 
 async def make_poster(film: Path, output: Path, at_s: float, limits: Limits = Limits()) -> Path:  # noqa: B008 - frozen
@@ -27,7 +27,7 @@ async def make_poster(film: Path, output: Path, at_s: float, limits: Limits = Li
     Raises:
         EngineError: The film does not decode, or the picture cannot be written.
     """
-    temporary = output.with_name(f".{output.name}.{secrets.token_hex(4)}.part")
+    temporary = partial_beside(output)
     try:
         # The second attempt is for a moment beyond the end: every later picture overwrites the one before.
         attempts: tuple[tuple[dict[str, str], dict[str, int]], ...] = (

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -41,6 +42,9 @@ _TERM_GRACE_S = 0.3
 _CPU_GRACE_S = 5
 #: ffmpeg's exit status after a signal (SIGXCPU among them) that it heeded by itself.
 _ENDED_BY_SIGNAL = 255
+#: From a byte of a name that is not UTF-8, as Python holds it, to a character for private use that nobody uses.
+_AWAY = 0x10_0000
+_AWAY_BYTES = re.compile("[\U0010dc80-\U0010dcff]")
 _ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C"}
 
 
@@ -76,12 +80,17 @@ def picture_input(found: Probe, **options: Any) -> Any:
 
 def restricted_input(path: Path, formats: str, **options: Any) -> Any:
     """Return an ffmpeg-python input that may only use ``formats`` (a comma-separated list of demuxers)."""
-    return ffmpeg.input(f"file:{path.resolve()}", protocol_whitelist="file", format_whitelist=formats, **options)
+    return ffmpeg.input(_name_of(path), protocol_whitelist="file", format_whitelist=formats, **options)
 
 
 def file_output(path: Path) -> str:
     """Return ``path`` as an ffmpeg output name that cannot be mistaken for a protocol or an option."""
-    return f"file:{path.resolve()}"
+    return _name_of(path)
+
+
+def _name_of(path: Path) -> str:
+    # What of a name is not UTF-8, Python holds as halves of surrogate pairs, over which ffmpeg-python stumbles.
+    return "".join(chr(ord(c) + _AWAY) if "\udc80" <= c <= "\udcff" else c for c in f"file:{path.resolve()}")
 
 
 def command_line(stream: Any, *, loglevel: str = "error") -> list[str]:
@@ -90,7 +99,7 @@ def command_line(stream: Any, *, loglevel: str = "error") -> list[str]:
         "-nostdin", "-hide_banner", "-v", loglevel, "-xerror", "-progress", "pipe:1", "-nostats"
     )
     compiled: list[str] = ffmpeg.compile(arguments, cmd=ffmpeg_exe(), overwrite_output=True)
-    return compiled
+    return [_AWAY_BYTES.sub(lambda found: chr(ord(found[0]) - _AWAY), each) for each in compiled]
 
 
 async def run_ffmpeg(

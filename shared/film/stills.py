@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from .errors import EncodeFailed, InvalidWishes
 from .limits import Limits
 from .probing import probe
 from .process import clip_input, file_output, run_ffmpeg
+from .work_folder import partial_beside
 
 
 async def make_preview(film: Path, output: Path, *, width: int = 320, limits: Limits = Limits()) -> Path:  # noqa: B008
@@ -85,7 +85,7 @@ async def make_contact_sheet(
 
 async def _write(command: Any, output: Path, limits: Limits) -> Path:
     """Run a command that writes a partial file, and put it into place when it is whole."""
-    partial = output.with_name(f".{output.name}.{secrets.token_hex(4)}.part")
+    partial = partial_beside(output)
     try:
         await run_ffmpeg(command(partial), limits)
         if not partial.exists() or not partial.stat().st_size:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from .prepared import Prepared
 from .progress import Reporter
 from .result import Fallback, Film, Progress
 from .verify import Checked, verify_joined
-from .work_folder import Folder, WorkFolder
+from .work_folder import Folder, WorkFolder, partial_beside
 
 
 async def stitch(
@@ -69,12 +69,12 @@ async def stitch(
     """
     reporter = Reporter(progress)
     output = Path(output)
-    # Of its own name: two films may be on their way to the same place.
-    partial = output.with_name(f".{output.name}.{secrets.token_hex(4)}.part")
+    partial = partial_beside(output)
     poster = wishes.poster_beside(output)
     if poster is not None and not poster.parent.is_dir():
         raise InvalidWishes(f"there is no folder {poster.parent} for the poster")
     try:
+        _keep_inputs(inputs, wishes, (output, poster))
         with WorkFolder("stitch-", work_dir) as work:
             async with asyncio.timeout(limits.timeout_s):
                 studio = _Studio(wishes, limits, work, reporter, prepared)
@@ -89,9 +89,19 @@ async def stitch(
         full = f"there is no room left for {output.name}; free some space and try again"
         raise unwritable(error, full=full, otherwise="the film could not be written") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(NotADirectoryError):  # then there was no place to put it in, either
+            partial.unlink(missing_ok=True)
     reporter.finish()
     return replace(film, timings_s=dict(reporter.timings_s))
+
+
+def _keep_inputs(inputs: Sequence[Path | Probe], wishes: Wishes, outputs: Sequence[Path | None]) -> None:
+    """Refuse to write over a file that the film is made of."""
+    read = [each.path if isinstance(each, Probe) else each for each in inputs]
+    read += [extra.path for extra in (wishes.soundtrack, wishes.logo) if extra is not None]
+    for output in outputs:
+        if output is not None and output.exists() and any(output.samefile(each) for each in read if each.exists()):
+            raise InvalidWishes(f"{output} is one of the files that the film is made of: give the output another name")
 
 
 class _Studio:

@@ -1,11 +1,21 @@
-"""Temporary files of one film."""
+"""Temporary files of one film, and where it is written before it takes its place."""
 
 from __future__ import annotations
 
+import secrets
 import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
+
+
+def partial_beside(output: Path) -> Path:
+    """Return where to write what is to be put in ``output``'s place when it is whole.
+
+    A name of its own each time, for two films may be on their way to the same place; and a short one, for the
+    output's may be as long as names can be.
+    """
+    return output.with_name(f".{secrets.token_hex(8)}.part")
 
 
 class Folder(Protocol):

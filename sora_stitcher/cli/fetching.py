@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from services.generator.file_sink import FileSink
 from shared.fetch import ConnectFailed, Fetcher, FetchError, FetchLimits
 from shared.film.threads import all_of
-from sora_stitcher.cli.errors import CommandError, ExitCode
+from sora_stitcher.cli.errors import CommandError, ExitCode, usage
 from sora_stitcher.cli.output import size
 
 FETCH_LIMITS = FetchLimits(max_bytes=1 << 36, total_s=6 * 3600)
@@ -37,13 +37,31 @@ async def as_files(inputs: Sequence[str], tell: Tell) -> AsyncIterator[list[Path
     if not urls:
         yield [Path(each) for each in inputs]
         return
+    hosts = [_host_of(url) for url in urls]
     with tempfile.TemporaryDirectory(prefix="stitch-fetched-") as folder:
         files = {url: Path(folder) / f"fetched-{number}.mp4" for number, url in enumerate(urls, start=1)}
         # Whoever types an address means it; where it redirects to is guarded as ever.
-        async with Fetcher([urlsplit(url).netloc for url in urls], FETCH_LIMITS) as fetcher:
+        async with Fetcher(hosts, FETCH_LIMITS) as fetcher:
             fetching, places = _Fetching(len(urls), tell), asyncio.Semaphore(AT_ONCE)
             await all_of(*(_fetch(fetcher, url, path, fetching, places) for url, path in files.items()))
         yield [files[each] if is_url(each) else Path(each) for each in inputs]
+
+
+def _host_of(url: str) -> str:
+    """Return host and port.
+
+    Raises:
+        CommandError: it is no address, or carries a name and password, which are not shown again.
+    """
+    try:
+        parts = urlsplit(url)
+        if not parts.hostname:
+            raise usage(f"{url}: the address names no host")
+        if "@" in parts.netloc:
+            raise usage(f"the address at {parts.hostname} carries a user name or password; take one that needs none")
+        return parts.netloc
+    except ValueError:
+        raise usage(f"{url}: it is no address") from None
 
 
 class _Fetching:

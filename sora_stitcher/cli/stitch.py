@@ -108,9 +108,8 @@ def stitch(
     from shared.film import InvalidWishes, Logo, Soundtrack, Wishes
     from sora_stitcher.cli.stitching import (
         Order,
-        checked_extras,
         checked_inputs,
-        checked_output,
+        checked_outputs,
         picture_rate,
         picture_size,
         run,
@@ -137,6 +136,5 @@ def stitch(
         )
     except InvalidWishes as error:
         raise usage(str(error)) from error
-    order = Order(checked_inputs(inputs), checked_output(output, inputs), wishes, preview, contact_sheet)
-    checked_extras(order)
+    order = checked_outputs(Order(checked_inputs(inputs), output, wishes, preview, contact_sheet))
     run(order, explain_only=explain, as_json=json)

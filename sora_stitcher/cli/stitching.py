@@ -50,6 +50,8 @@ LIMITS = Limits(
     inspect_timeout_s=120,
 )
 """A person's own files are trusted more than a stranger's: only what would harm the machine is refused."""
+_FINEST_RATE = 1001
+"""Denominator of the finest rates there are: more decimals are nobody's intention."""
 _SUFFIXES = (".mp4", ".m4v", ".mov")
 _SIZE = re.compile(r"\s*(\d{1,5})\s*[xX*:]\s*(\d{1,5})\s*")
 _STAGES = {
@@ -123,7 +125,7 @@ def picture_rate(text: str | None) -> Fraction | None:
     except (ValueError, ZeroDivisionError):
         raise usage(f"--fps {text!r}: write it as 30, 29.97 or 30000/1001") from None
     nearest = min(STANDARD_RATES, key=lambda standard: abs(standard - rate))
-    return nearest if abs(nearest - rate) < Fraction(1, 200) else rate
+    return nearest if abs(nearest - rate) < Fraction(1, 200) else rate.limit_denominator(_FINEST_RATE)
 
 
 def checked_inputs(inputs: Sequence[str]) -> tuple[str, ...]:
@@ -138,31 +140,29 @@ def checked_inputs(inputs: Sequence[str]) -> tuple[str, ...]:
     return tuple(inputs)
 
 
-def checked_output(output: Path, inputs: Sequence[str]) -> Path:
-    """Return where the film goes.
-
-    Raises:
-        CommandError: it cannot go there.
-    """
-    if output.suffix.lower() not in _SUFFIXES:
-        raise usage(f"--output {output}: the film is an MP4; let its name end in {', '.join(_SUFFIXES)}")
-    if any(not is_url(each) and output.exists() and Path(each).exists() and output.samefile(each) for each in inputs):
-        raise usage(f"--output {output} is one of the clips: give the film another name")
-    return output
-
-
-def checked_extras(order: Order) -> None:
-    """See that nothing else is overwritten by what is written beside the film.
+def checked_outputs(order: Order) -> Order:
+    """See that the film can go where it is to go, and that nothing is written over what is read, or twice.
 
     Raises:
         CommandError: it would be.
     """
-    taken = {order.output.resolve(): "the film"}
-    taken |= {Path(each).resolve(): "one of the clips" for each in order.inputs if not is_url(each)}
-    for option, path in order.extras.items():
-        if (what := taken.get(path.resolve())) is not None:
+    if order.output.suffix.lower() not in _SUFFIXES:
+        raise usage(f"--output {order.output}: the film is an MP4; let its name end in {', '.join(_SUFFIXES)}")
+    taken = [(Path(each), "one of the clips") for each in order.inputs if not is_url(each)]
+    taken += [(order.wishes.soundtrack.path, "the music")] if order.wishes.soundtrack is not None else []
+    taken += [(order.wishes.logo.path, "the logo")] if order.wishes.logo is not None else []
+    for option, path in (("--output", order.output), *order.extras.items()):
+        if (what := next((what for other, what in taken if _is_same(path, other)), None)) is not None:
             raise usage(f"{option} {path} is {what}: give it another name")
-        taken[path.resolve()] = f"what {option} writes"
+        taken.append((path, "the film" if option == "--output" else f"what {option} writes"))
+    return order
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    """Whether two names are, or would be, of one file."""
+    if path.exists() and other.exists():
+        return path.samefile(other)
+    return path.resolve() == other.resolve()
 
 
 def run(order: Order, *, explain_only: bool, as_json: bool) -> None:
@@ -312,7 +312,6 @@ __all__ = [
     "picture_size",
     "picture_rate",
     "checked_inputs",
-    "checked_output",
-    "checked_extras",
+    "checked_outputs",
     "LIMITS",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import wave
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -328,6 +329,36 @@ async def test_what_is_no_logo_or_no_music_is_named_and_no_clip_is_blamed(
         await stitch(_clips(clip_of, 1), tmp_path / "film.mp4", Wishes(**wishes))
 
     assert raised.value.clip is None
+
+
+async def test_music_without_a_single_sample_is_named_at_once(clip_of: ClipMaker, tmp_path: Path) -> None:
+    """ffmpeg takes it for sound, and would repeat nothing until its time is over."""
+    with wave.open(str(empty := tmp_path / "empty.wav"), "wb") as file:
+        file.setnchannels(2)
+        file.setsampwidth(2)
+        file.setframerate(48000)
+
+    with pytest.raises(NotAVideo, match=r"empty\.wav holds no sound"):
+        await stitch(_clips(clip_of, 1), tmp_path / "film.mp4", Wishes(soundtrack=Soundtrack(empty)))
+
+
+@pytest.mark.parametrize("victim", ["clip", "music", "logo"])
+@pytest.mark.parametrize("written", ["film", "poster"])
+async def test_nothing_that_a_film_is_made_of_is_written_over(
+    victim: str, written: str, clip_of: ClipMaker, tmp_path: Path
+) -> None:
+    files = {name: tmp_path / f"{name}.mp4" for name in ("clip", "music", "logo", "film", "poster")}
+    for name in ("clip", "music", "logo"):
+        files[name].write_bytes(clip_of(BASE).read_bytes())
+    files[written].hardlink_to(files[victim])
+    wishes = Wishes(
+        soundtrack=Soundtrack(files["music"]), logo=Logo(files["logo"]), poster_at_s=0, poster=files["poster"]
+    )
+
+    with pytest.raises(InvalidWishes, match=f"{written}.mp4 is one of the files that the film is made of"):
+        await stitch([files["clip"]], files["film"], wishes)
+
+    assert files[victim].read_bytes() == clip_of(BASE).read_bytes()
 
 
 async def test_a_poster_that_cannot_be_written_is_told_before_anything_is_made(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import struct
 from collections.abc import Callable
@@ -14,13 +15,16 @@ import pytest
 from shared.film import (
     ClipError,
     Damaged,
+    EncodeFailed,
     EngineError,
     Limits,
     NotAVideo,
     TooLarge,
     TooLong,
+    Transition,
     Truncated,
     Unsupported,
+    Wishes,
     check_clip,
     stitch,
 )
@@ -267,6 +271,26 @@ async def test_a_file_name_that_looks_like_a_protocol_is_only_a_file(tmp_path: P
     film = await stitch([odd, odd], tmp_path / "pipe:1.mp4")
 
     assert film.frames == 60
+
+
+async def test_names_of_any_bytes_and_of_any_length_are_only_names(tmp_path: Path) -> None:
+    odd = make_clip(tmp_path / "plain.mp4", GOOD).rename(tmp_path / os.fsdecode(b"n\xff\xfe.mp4"))
+    other = make_clip(tmp_path / "other.mp4", GOOD)
+    longest = tmp_path / f"{'x' * 251}.mp4"
+
+    film = await stitch([odd, other], longest, Wishes(transition=Transition("fade", 0.2), codec="hevc"))
+
+    assert film.frames == 54
+    assert sorted(tmp_path.iterdir()) == sorted((odd, other, longest))
+
+
+async def test_a_place_that_is_none_is_told_without_leaving_anything(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", GOOD)
+
+    with pytest.raises(EncodeFailed, match="could not be written"):
+        await stitch([clip], clip / "film.mp4")
+
+    assert list(tmp_path.iterdir()) == [clip]
 
 
 async def test_limits_of_the_caller_are_kept(clip_of: Callable[[Clip], Path], tmp_path: Path) -> None:

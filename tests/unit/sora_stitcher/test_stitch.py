@@ -63,7 +63,7 @@ def test_every_wish_of_the_engine_has_an_option() -> None:
 @pytest.mark.parametrize(
     ("text", "rate"),
     [("30", Fraction(30)), ("29.97", Fraction(30000, 1001)), ("23.976", Fraction(24000, 1001)),
-     ("60000/1001", Fraction(60000, 1001)), ("18", Fraction(18)), (None, None)],
+     ("60000/1001", Fraction(60000, 1001)), ("27.12345678901", Fraction(2197, 81)), ("18", Fraction(18)), (None, None)],
 )  # fmt: skip
 def test_frame_rates_are_exact(text: str | None, rate: Fraction | None) -> None:
     assert picture_rate(text) == rate
@@ -168,6 +168,10 @@ WRONG: Sequence[tuple[list[str], str, int]] = (
     (["{a}", "--poster-at", "0", "--contact-sheet", "film.jpg"], "is what --poster writes", 2),
     (["{a}", "--preview", "p.mp4", "--contact-sheet", "p.mp4"], "is what --preview writes", 2),
     (["{a}", "bad.mp4"], "clip 2, bad.mp4: ", 1),
+    (["{a}", "--music", "{b}", "-o", "{b}"], "is the music", 2),
+    (["{a}", "--logo", "bad.mp4", "--poster", "bad.mp4"], "is the logo", 2),
+    (["{a}", "http://[::1/x.mp4"], "it is no address", 2),
+    (["{a}", "http://me:secret@127.0.0.1:1/x.mp4"], "the address at 127.0.0.1 carries a user name or password", 2),
     (["{a}", "http://127.0.0.1:1/x.mp4"], "no connection to http://127.0.0.1:1/x.mp4", 3),
     (["{a}", "http://127.0.0.1:70000/x.mp4"], "port", 1),
 )

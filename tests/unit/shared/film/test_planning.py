@@ -223,7 +223,7 @@ def test_wishes_that_cannot_be_met_are_refused() -> None:
     with pytest.raises(TooLong):
         plan([a_probe()] * 2, max_duration_s=15)
     for bad in ({"size": (101, 100)}, {"fps": Fraction(0)}, {"fit": "x"}, {"codec": "x"}, {"loudness_lufs": 3.0},
-                {"poster_at_s": -1.0}, {"crf": 99}):  # fmt: skip
+                {"fps": Fraction("27.12345678901")}, {"poster_at_s": -1.0}, {"crf": 99}):  # fmt: skip
         with pytest.raises(InvalidWishes):
             Wishes(**bad)
 
