@@ -23,7 +23,7 @@ from services.generator.provider.outcomes import (
 )
 from services.generator.provider.protocol import VideoProvider
 from services.generator.reporting import JobWriter
-from services.generator.results import ClipCheck, ClipRejected, Results
+from services.generator.results import ClipCheck, ClipRejected, Results, may_be_had_yet
 from services.generator.turns import Turns
 from shared import metrics, tracing
 from shared.bus.protocol import Delivery, Retry
@@ -195,9 +195,10 @@ class BringingHome:
             number=number,
             attempt_number=attempt_number,
             failure=failure_of(error, clip),
-            again_at=failed_again_at(error, clip, outcome.credits, now, self._context.policy),
+            again_at=failed_again_at(error, clip, now, self._context.policy, billed=outcome.billed),
             now=now,
             credits_spent=outcome.credits,
+            billed=outcome.billed,
         )
         await self._writer.write(job, failed)
 
@@ -267,15 +268,17 @@ class BringingHome:
         if problem.retryable and clip.fetches + 1 < MAX_FETCHES:
             await self._release(job, number, owner, again_at=now + backoff_ms(clip.fetches), problem=str(problem))
             return
+        waits = clip.source is None and may_be_had_yet(problem)
         failed = partial(
             attempt_failed,
             number=number,
             attempt_number=attempt_number,
-            failure=unusable(clip, problem.code, str(problem), retryable=problem.retryable),
+            failure=unusable(clip, problem.code, str(problem), retryable=problem.retryable or waits),
             again_at=None,  # the result is paid for; ordering another one is for a person to decide
             credits_spent=result.credits,
+            billed=clip.source is None and result.billed,
             owner=owner,
-            result_waits=problem.retryable and clip.source is None,
+            result_waits=waits,
         )
         await self._writer.write(job, partial(failed, now=now))
 

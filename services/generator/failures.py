@@ -7,7 +7,8 @@ from shared.job.policy import Policy
 BACKOFF_FIRST_MS = 1_000
 BACKOFF_MAX_MS = 60_000
 
-_RETRYABLE_BY_A_PERSON = frozenset({ErrorCode.CREDITS, ErrorCode.AUTH, ErrorCode.KEY_LIMIT, ErrorCode.BLOCKED})
+MENDED_BY_A_PERSON = frozenset({ErrorCode.CREDITS, ErrorCode.AUTH, ErrorCode.KEY_LIMIT, ErrorCode.BLOCKED})
+"""Classes that say nothing about the order: once somebody has mended the account or the network, it can be had."""
 
 
 def failure_of(error: ProviderError, clip: Clip) -> Failure:
@@ -16,7 +17,7 @@ def failure_of(error: ProviderError, clip: Clip) -> Failure:
         stage=Stage.GENERATING,
         code=error.code,
         message=f"Video {clip.number} generation failed: {error.message}",
-        retryable=error.advice is not Advice.GIVE_UP or error.code in _RETRYABLE_BY_A_PERSON,
+        retryable=error.advice is not Advice.GIVE_UP or error.code in MENDED_BY_A_PERSON,
         clip=clip.number,
     )
 
@@ -49,15 +50,13 @@ def declined_again_at(error: ProviderError, clip: Clip, now: int) -> int | None:
             return now + backoff_ms(sum(attempt.state is AttemptState.REFUSED for attempt in clip.tries))
 
 
-def failed_again_at(
-    error: ProviderError, clip: Clip, credits_spent: float | None, now: int, policy: Policy
-) -> int | None:
+def failed_again_at(error: ProviderError, clip: Clip, now: int, policy: Policy, *, billed: bool) -> int | None:
     """Return when to order again after the provider gave a task up, or None to give the clip up.
 
     An attempt that was billed is never repeated by itself: that would be paying twice.
     """
     failed = 1 + sum(attempt.state is AttemptState.FAILED for attempt in clip.tries)
-    if error.advice is Advice.GIVE_UP or failed >= policy.max_attempts or (credits_spent or 0) > 0:
+    if error.advice is Advice.GIVE_UP or failed >= policy.max_attempts or billed:
         return None
     return now + (0 if error.advice is Advice.NEXT_MODEL else backoff_ms(failed - 1))
 

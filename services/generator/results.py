@@ -5,11 +5,12 @@ from typing import Protocol
 
 import structlog
 
+from services.generator.failures import MENDED_BY_A_PERSON
 from services.generator.file_sink import FileSink
 from services.generator.provider.outcomes import Advice, ProviderFault
 from services.generator.provider.protocol import VideoProvider
 from shared.artifacts.protocol import ArtifactNotFound, ArtifactStore
-from shared.fetch import Expired, Fetcher, FetchError, TooLarge
+from shared.fetch import BadUrl, Expired, Fetcher, FetchError, NotVideo, TooLarge
 from shared.fetch.sniff import is_video
 from shared.job.model import Artifact, Clip, ClipRole
 from shared.job.sources import ARTIFACT
@@ -25,12 +26,24 @@ class ClipRejected(Exception):
     Attributes:
         code: stable name of what is wrong.
         retryable: whether another download may be better (a truncated file), as opposed to a useless result.
+        withheld: whether the file may be there all the same, and only a person can change that it is not given.
     """
 
-    def __init__(self, code: str, message: str, *, retryable: bool) -> None:
+    def __init__(self, code: str, message: str, *, retryable: bool, withheld: bool = False) -> None:
         super().__init__(message)
         self.code = code
         self.retryable = retryable
+        self.withheld = withheld
+
+
+def may_be_had_yet(problem: FetchError | ClipRejected) -> bool:
+    """Whether a result may still be brought home one day: by another try, or once somebody has changed a setting.
+
+    Not if its bytes were judged, if it is gone, or if there is no address to ask at.
+    """
+    if isinstance(problem, ClipRejected):
+        return problem.retryable or problem.withheld
+    return not isinstance(problem, BadUrl | Expired | NotVideo)
 
 
 class ClipCheck(Protocol):
@@ -53,7 +66,7 @@ class Results:
         """Stream the clip's source, or the first of the provider's addresses that works, into `sink`.
 
         Raises:
-            FetchError: why the first one did not work, unless a later one may work another time.
+            FetchError: why the first one did not work, or the first that may work another time.
             ClipRejected: as above.
         """
         if clip.source is None:
@@ -76,16 +89,16 @@ class Results:
             raise ClipRejected("artifact_gone", f"{gone} (any more)", retryable=False) from gone
 
     async def _download(self, urls: tuple[str, ...], sink: FileSink) -> None:
-        problems: list[FetchError] = []
+        problems: list[FetchError | ClipRejected] = []
         for url in urls[:MAX_ADDRESSES]:
             try:
                 await self._download_one(url, sink)
                 return
-            except FetchError as problem:
+            except (FetchError, ClipRejected) as problem:
                 if problem.retryable or isinstance(problem, TooLarge):
                     raise
                 problems.append(problem)
-        raise problems[0]
+        raise next(filter(may_be_had_yet, problems), problems[0])
 
     async def _download_one(self, url: str, sink: FileSink) -> None:
         """Download from one address; if nothing is there any more, from a fresh one for the same file."""
@@ -100,6 +113,8 @@ class Results:
             log.info("no fresh address for an expired result", problem=str(fault))
             if fault.error.advice in (Advice.RETRY, Advice.WAIT):
                 raise ClipRejected(expired.code, f"{expired}; {fault}", retryable=True) from fault
+            if fault.error.code in MENDED_BY_A_PERSON:
+                raise ClipRejected(expired.code, f"{expired}; {fault}", retryable=False, withheld=True) from fault
             raise expired from fault
         await self._fetcher.download(fresh, sink)
 

@@ -147,7 +147,7 @@ def _has_second_chance(job: Job, clip: Clip, failure: Failure) -> bool:
 
     Never after an order of unknown fate, which may be paid for, nor after one that was billed without a result.
     """
-    billed_in_vain = any(attempt.credits and not attempt.result_waits for attempt in clip.tries[-1:])
+    billed_in_vain = any((last.billed or last.credits) and not last.result_waits for last in clip.tries[-1:])
     return (
         job.on_clip_failure is ClipFailurePolicy.RETRY
         and job.status in MAKING

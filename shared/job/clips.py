@@ -337,6 +337,7 @@ def attempt_failed(
     again_at: int | None,
     now: int,
     credits_spent: float | None = None,
+    billed: bool = False,
     owner: str | None = None,
     result_waits: bool = False,
 ) -> Job:
@@ -350,6 +351,7 @@ def attempt_failed(
         again_at: when to order again, or None to give the clip up.
         now: the time.
         credits_spent: what the attempt cost, if known.
+        billed: whether it was paid for, even if nobody said what it cost.
         owner: if given, only the holder of the clip's lease may say so: whoever found the result unusable, while
             somebody else may be bringing it home by now. The provider's own verdict needs no lease.
         result_waits: the provider has a result that could not be fetched; a retry fetches it.
@@ -366,7 +368,12 @@ def attempt_failed(
     if owner is not None:
         require_owner(clip.lease, owner)
     attempt = attempt.but(
-        state=AttemptState.FAILED, ended_at=now, failure=failure, credits=credits_spent, result_waits=result_waits
+        state=AttemptState.FAILED,
+        ended_at=now,
+        failure=failure,
+        credits=credits_spent,
+        billed=billed,
+        result_waits=result_waits,
     )
     return attempt_over(job, with_attempt(clip, attempt), failure, again_at, now, "attempt failed")
 

@@ -120,6 +120,7 @@ class Attempt(Document):
         provider_state: how far the task is, in the provider's words.
         provider_changes: how often that has changed.
         problem: why the provider does not tell about the task, if only a person can change that.
+        billed: it failed and was paid for all the same, even if nobody said what it cost (`credits`).
         result_waits: the provider has a result, and only bringing it home failed: a retry fetches it instead of
             paying for another one.
     """
@@ -136,6 +137,7 @@ class Attempt(Document):
     provider_changes: int = 0
     failure: Failure | None = None
     credits: float | None = None
+    billed: bool = False
     problem: Failure | None = None
     result_waits: bool = False
 

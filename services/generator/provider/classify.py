@@ -152,7 +152,7 @@ def _task(envelope: Envelope, task_id: str) -> LookOutcome:
     paid = _first_number(data.get("creditsConsumed"), data.get("consumeCredits"))
     seconds = _elapsed_s(data.get("createTime"), data.get("completeTime"))
     if state in _FAILED:
-        return TaskFailed(_failure(envelope), paid, seconds, callback_url)
+        return TaskFailed(_failure(envelope), paid, seconds, callback_url, billed=bool(paid))
     if state not in _SUCCEEDED:
         return TaskRunning(state if state in _RUNNING else state[:40], _percent(data.get("progress")), callback_url)
     result = data.get("resultJson")
@@ -160,7 +160,7 @@ def _task(envelope: Envelope, task_id: str) -> LookOutcome:
     if urls:
         return TaskSucceeded(urls, paid, seconds, callback_url)
     if isinstance(_unwrap(result), dict):
-        return TaskFailed(error_of(ErrorCode.NO_RESULT), paid, seconds, callback_url)
+        return TaskFailed(error_of(ErrorCode.NO_RESULT), paid, seconds, callback_url, billed=paid != 0)
     # Absent, empty or cut off: the next look may find it whole.
     return LookFailed(error_of(ErrorCode.NO_RESULT, "the result is not readable yet"))
 

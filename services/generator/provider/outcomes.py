@@ -141,6 +141,11 @@ class TaskSucceeded:
     seconds: float | None = None
     callback_url: str | None = field(default=None, repr=False)
 
+    @property
+    def billed(self) -> bool:
+        """Whether it was paid for: a success is, unless the provider says that it cost nothing."""
+        return self.credits != 0
+
 
 @dataclass(frozen=True, slots=True)
 class TaskFailed:
@@ -151,12 +156,15 @@ class TaskFailed:
         credits: what it cost all the same (normally 0), if said.
         seconds: how long the provider took, if it can be told.
         callback_url: as in `TaskRunning`.
+        billed: whether it was paid for, as far as can be told: a task that ended well without a file was, even if
+            nobody says what it cost.
     """
 
     error: ProviderError
     credits: float | None = None
     seconds: float | None = None
     callback_url: str | None = field(default=None, repr=False)
+    billed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,15 +2,20 @@
 
 import asyncio
 import errno
+from dataclasses import replace
 
 import pytest
 
 from services.generator.bringing_home import MAX_FETCHES
 from services.generator.file_sink import FileSink
+from services.generator.provider.kie import KieProvider
+from services.generator.provider.outcomes import LookOutcome, TaskFailed, TaskSucceeded
 from shared import service
 from shared.events import EventName
 from shared.film import Probe
+from shared.job.control import retry
 from shared.job.model import AttemptState, ClipStatus, Failure, Job, JobStatus, Lease
+from tests.support.commands import command
 from tests.support.fixtures_world import OpenWorld
 from tests.support.waiting import eventually
 
@@ -40,6 +45,16 @@ LOST = {
     "seconds=4": "too_long",
 }
 """Troubles that no waiting mends, and the code they end with."""
+WAITING = {
+    "file=endless": "too_large",
+    "file=redirect_loop": "too_many_redirects",
+    "file=private_redirect": "private_address",
+    "result=private_url": "private_address",
+    "file=link_only,link=401*2": "expired",
+    "file=link_only,link=402*2": "expired",
+}
+"""Troubles that end badly with a result that is there, and the code they end with."""
+MENDED_SINCE = ("file=link_only,link=401*2", "file=link_only,link=402*2")
 
 
 def reason(job: Job) -> Failure:
@@ -84,6 +99,57 @@ async def test_a_result_that_cannot_be_used_fails_the_clip_with_its_code_and_is_
         assert len(await w.orders(f"[twin:{how}]")) == 1, how
         assert await w.artifacts.stat(f"jobs/{job.id}/clip-1.mp4") is None
     assert w.work_files() == []
+
+
+async def test_a_paid_result_that_is_still_there_is_fetched_by_a_retry_and_not_bought_again(
+    open_world: OpenWorld,
+) -> None:
+    """Each was refused by a setting of ours, or for want of a key that works: somebody may have changed that."""
+    w = await open_world(services=GENERATOR, max_clip_bytes=400_000)
+    for how, code in WAITING.items():
+        job_id = await w.submit(f"a boat [twin:{how}]")
+        job = await w.until_finished(job_id)
+        assert (reason(job).code, reason(job).retryable) == (code, True), how
+        await command(w, job_id, retry)
+        if how in MENDED_SINCE:
+            job = await w.until_home(job_id)
+            assert [attempt.state for attempt in job.clips[0].attempts] == [AttemptState.SUCCEEDED], how
+        else:
+            job = await w.until_finished(job_id)
+            assert reason(job).code == code, how
+        assert len(await w.orders(f"[twin:{how}]")) == 1, how
+
+
+async def test_a_result_that_is_gone_or_useless_is_ordered_anew_when_somebody_asks_for_a_retry(
+    open_world: OpenWorld,
+) -> None:
+    w = await open_world(services=GENERATOR, max_clip_seconds=3)
+    for how in ("file=404", "file=html", "result=no_urls", "seconds=4"):
+        job_id = await w.submit(f"a boat [twin:{how}]")
+        await w.until_finished(job_id)
+        await command(w, job_id, retry)
+        await w.until_finished(job_id)
+        assert len(await w.orders(f"[twin:{how}]")) == 2, how
+
+
+async def test_a_task_that_ended_well_without_a_film_is_not_bought_again_though_its_price_is_not_told(
+    open_world: OpenWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    w = await open_world(services=GENERATOR)
+    look = KieProvider.look
+
+    async def without_price(provider: KieProvider, task_id: str) -> LookOutcome:
+        outcome = await look(provider, task_id)
+        return replace(outcome, credits=None) if isinstance(outcome, TaskSucceeded | TaskFailed) else outcome
+
+    monkeypatch.setattr(KieProvider, "look", without_price)
+    for how, code in (("result=no_urls", "no_result"), ("file=html", "not_video")):
+        for policy in ("fail", "retry"):
+            prompt = f"{policy} [twin:{how}]"
+            job = await w.until_finished(await w.submit(prompt, onClipFailure=policy))
+            assert reason(job).code == code
+            assert [attempt.billed for attempt in job.clips[0].attempts] == [True]
+            assert len(await w.orders(prompt)) == 1
 
 
 async def test_a_download_that_fails_again_and_again_is_tried_so_often_and_no_more(open_world: OpenWorld) -> None:

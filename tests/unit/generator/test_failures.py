@@ -52,19 +52,19 @@ def test_a_declined_order_is_placed_again_when_the_advice_says(code: ErrorCode) 
 def test_a_failed_task_is_ordered_anew_so_often_and_no_more() -> None:
     policy, error = Policy(max_attempts=3), error_of(ErrorCode.GENERATION_FAILED)
     failed = AttemptState.FAILED
-    assert failed_again_at(error, clip(), 0.0, NOW, policy) == NOW + 1_000
-    assert failed_again_at(error, clip(failed), 0.0, NOW, policy) == NOW + 2_000
-    assert failed_again_at(error, clip(failed, failed), 0.0, NOW, policy) is None
+    assert failed_again_at(error, clip(), NOW, policy, billed=False) == NOW + 1_000
+    assert failed_again_at(error, clip(failed), NOW, policy, billed=False) == NOW + 2_000
+    assert failed_again_at(error, clip(failed, failed), NOW, policy, billed=False) is None
     declined = clip(AttemptState.REFUSED, AttemptState.REFUSED, AttemptState.REFUSED)
-    assert failed_again_at(error, declined, None, NOW, policy) == NOW + 1_000
+    assert failed_again_at(error, declined, NOW, policy, billed=False) == NOW + 1_000
 
 
 def test_a_task_that_was_billed_is_never_ordered_anew_by_itself() -> None:
-    assert failed_again_at(error_of(ErrorCode.GENERATION_FAILED), clip(), 30.0, NOW, Policy()) is None
+    assert failed_again_at(error_of(ErrorCode.GENERATION_FAILED), clip(), NOW, Policy(), billed=True) is None
 
 
 def test_a_task_that_only_a_person_can_mend_is_not_ordered_anew() -> None:
-    assert failed_again_at(error_of(ErrorCode.CONTENT_POLICY), clip(), 0.0, NOW, Policy()) is None
+    assert failed_again_at(error_of(ErrorCode.CONTENT_POLICY), clip(), NOW, Policy(), billed=False) is None
 
 
 def test_pauses_double_up_to_a_minute_however_often_it_failed() -> None:

@@ -298,6 +298,31 @@ class TestLooks:
         assert isinstance(outcome, TaskFailed)
         assert outcome.error.code is ErrorCode.NO_RESULT
 
+    @pytest.mark.parametrize(
+        ("state", "said", "billed"),
+        [
+            ("success", {}, True),
+            ("success", {"creditsConsumed": None}, True),
+            ("success", {"creditsConsumed": 61}, True),
+            ("success", {"consumeCredits": 0}, False),
+            ("fail", {}, False),
+            ("fail", {"creditsConsumed": 0}, False),
+            ("fail", {"creditsConsumed": 61}, True),
+        ],
+    )
+    def test_a_success_is_billed_unless_it_cost_nothing_and_a_failure_is_not_unless_it_cost_something(
+        self, state: str, said: dict[str, object], billed: bool
+    ) -> None:
+        costs = {"creditsConsumed": None, **said}
+        failed = classify_look(Reply(200, bodies.record(state=state, resultJson={}, **costs)), bodies.TASK_ID)
+        assert isinstance(failed, TaskFailed)
+        assert failed.billed is billed
+        if state == "success":
+            film = {"resultUrls": ["https://a/1.mp4"]}
+            outcome = classify_look(Reply(200, bodies.record(state=state, resultJson=film, **costs)), bodies.TASK_ID)
+            assert isinstance(outcome, TaskSucceeded)
+            assert outcome.billed is billed
+
     @pytest.mark.parametrize("result", [None, "", '{"resultUrls":["https://a/1.m', 7, ["https://a/1.mp4"]])
     def test_success_with_an_unreadable_result_is_looked_at_again(self, result: object) -> None:
         outcome = classify_look(Reply(200, bodies.record(state="success", resultJson=result)), bodies.TASK_ID)

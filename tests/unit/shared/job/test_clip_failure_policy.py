@@ -2,7 +2,7 @@
 
 from shared.job._endings import BEGIN_ANEW_AFTER_MS
 from shared.job.clips import attempt_failed, give_up_order, settle_order
-from shared.job.model import ClipStatus, Job, JobStatus
+from shared.job.model import AttemptState, ClipStatus, Job, JobStatus
 from shared.job.wishes import ClipFailurePolicy
 from tests.unit.shared.job.builders import (
     FAIL,
@@ -92,6 +92,19 @@ class TestTryingAgain:
             1, 1, failure=failure(), again_at=None, now=T, credits_spent=30.0,
         )  # fmt: skip
         assert job.status is JobStatus.FAILED
+
+    def test_never_pays_again_for_what_was_billed_though_nobody_says_what_it_cost(self) -> None:
+        job = attempt_failed(
+            generating(accepted(1, on_clip_failure=RETRY)), 1, 1, failure=failure(), again_at=None, now=T, billed=True
+        )
+        assert job.status is JobStatus.FAILED
+
+    def test_never_pays_again_for_what_a_document_of_before_says_was_charged(self) -> None:
+        """Only the credits say so there."""
+        job = fetching(generating(accepted(1, on_clip_failure=RETRY)))
+        paid = job.clip(1).attempts[0].but(credits=30.0, state=AttemptState.FAILED, ended_at=T)
+        job = job.but(clips=(job.clip(1).but(attempts=(paid,), status=ClipStatus.PENDING, lease=None),))
+        assert give_up_order(job, 1, failure=failure(), now=T).status is JobStatus.FAILED
 
     def test_never_pays_again_for_an_order_of_unknown_fate(self) -> None:
         job = give_up_ambiguous(ambiguous(accepted(1, on_clip_failure=RETRY), 1, policy=FAIL))
