@@ -46,6 +46,8 @@ log = structlog.get_logger(__name__)
 MAX_FETCHES = 5
 MISSING_IS_NORMAL_MS = 60_000
 """kie.ai may not know a task yet in the first minute of its life."""
+_MAY_TURN_UP = (AttemptState.AMBIGUOUS, AttemptState.REFUSED)
+"""An order that was given up as lost, or that was said to be declined, is welcome if it turns up: it is paid for."""
 
 
 class BringingHome:
@@ -84,8 +86,8 @@ class BringingHome:
         attempt = clip.attempt
         if attempt is None or attempt.number != notice.attempt:
             return
-        if not clip.in_flight and attempt.state is not AttemptState.AMBIGUOUS:
-            return  # a lost order that was given up is welcome if it turns up: it is paid for
+        if not clip.in_flight and attempt.state not in _MAY_TURN_UP:
+            return
         task_id = attempt.task_id or notice.task_id
         if task_id is None:
             return
@@ -120,13 +122,12 @@ class BringingHome:
         """Keep a callback that cannot be told to be ours yet: it may be the only trace of a paid order.
 
         Raises:
-            Retry: until the job's deadline.
+            Retry: until the job's deadline. Once the job is over it counts: after some tries the callback is put among
+                the dead letters, where it can still be had.
         """
-        if job.status.is_final:
-            return
         wait_s = outcome.error.wait_s if isinstance(outcome, LookFailed) else 0.0
         pause_s = max(wait_s, self._context.policy.poll_every_ms / 1000)
-        raise Retry(pause_s, "the provider does not tell about the task that called back", counts=False)
+        raise Retry(pause_s, "the provider does not tell about the task that called back", counts=job.status.is_final)
 
     def _is_ours(self, outcome: LookOutcome, job: Job, attempt: Attempt, number: int) -> bool:
         """Whether the task was ordered with the callback address of this very attempt."""

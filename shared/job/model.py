@@ -70,9 +70,9 @@ class AttemptState(StrEnum):
     """The provider took it and gave a task id."""
     SUCCEEDED = "succeeded"
     FAILED = "failed"
-    """The provider took it and gave it up, its result was unusable, or it was lost and then thrown away."""
+    """The provider took it and gave it up, its result was unusable, or it was thrown away before it turned up."""
     REFUSED = "refused"
-    """The provider did not take it; nothing was bought."""
+    """The provider says that it did not take it: nothing was bought, unless a callback shows that it was."""
 
 
 class Stage(StrEnum):

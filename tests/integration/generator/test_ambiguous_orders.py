@@ -1,5 +1,10 @@
 """Orders whose answer never came: not placed again while their callback can come, and never silently paid twice."""
 
+import pytest
+
+from services.generator.provider.failures import error_of
+from services.generator.provider.kie import KieProvider
+from services.generator.provider.outcomes import CreateOutcome, Declined, ErrorCode, ModelInput, Taken
 from shared.events import EventName
 from shared.job.clips import begin_order
 from shared.job.control import retry
@@ -76,6 +81,65 @@ async def test_a_callback_after_the_deadline_still_brings_the_paid_clip_home(ope
     job = await w.until(job_id, lambda job: fate(job) is AttemptState.SUCCEEDED, "the clip is home")
     assert job.status is JobStatus.FAILED
     assert await w.artifacts.stat(f"jobs/{job_id}/clip-1.mp4") is not None
+
+
+async def test_a_callback_after_the_end_is_kept_while_the_provider_cannot_be_asked_about_it(
+    open_world: OpenWorld,
+) -> None:
+    """It is the only trace of a paid order."""
+    w = await open_world(services=GENERATOR, job_timeout=60_000, poll_every_ms=50)
+    job_id = await w.submit("a boat [twin:create=drop_after,callback=lost,info=500*2,info=null*1]")
+    await until_ambiguous(w, job_id)
+    w.clock.leap(61_000)
+    await w.until_finished(job_id)
+    [order] = await w.orders()
+    await w.kie.wait_for(f"tasks/{order['task_id']}", lambda task: bool(task["state"] == "success"))
+    await w.kie.post(f"tasks/{order['task_id']}/callback")
+    await w.until(job_id, lambda job: fate(job) is AttemptState.SUCCEEDED, "the clip is home")
+
+
+async def test_a_callback_after_the_end_about_a_task_that_nobody_knows_ends_among_the_dead_letters(
+    open_world: OpenWorld,
+) -> None:
+    w = await open_world(services=GENERATOR, job_timeout=60_000, poll_every_ms=20)
+    job_id = await w.submit("a boat [twin:create=drop_before]")
+    await until_ambiguous(w, job_id)
+    w.clock.leap(61_000)
+    before = await w.until_finished(job_id)
+    body = {"code": 200, "data": {"taskId": "f" * 32, "state": "success"}}
+    assert (await w.http.post(w.callback_path(job_id), json=body)).status_code == 200
+
+    async def is_dead() -> bool:
+        return bool(await w.bus.dead_letters())
+
+    await eventually(is_dead, "it was given up")
+    assert await w.job(job_id) == before
+
+
+async def test_a_callback_about_an_order_that_was_said_to_be_declined_brings_it_home(
+    open_world: OpenWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The provider answered with an error although it had taken the order."""
+    create = KieProvider.create
+
+    async def denied(
+        provider: KieProvider, model_slug: str, model_input: ModelInput, callback_url: str | None
+    ) -> CreateOutcome:
+        assert isinstance(await create(provider, model_slug, model_input, callback_url), Taken)
+        return Declined(error_of(denial))
+
+    monkeypatch.setattr(KieProvider, "create", denied)
+    w = await open_world(services=GENERATOR, kie={"generating_ms": 200})
+    denial = ErrorCode.CREDITS  # given up
+    job_id = await w.submit("a boat")
+    job = await w.until(job_id, lambda job: fate(job) is AttemptState.SUCCEEDED, "the clip is home")
+    assert job.status is JobStatus.FAILED
+    assert len(await w.orders("a boat")) == 1
+
+    denial = ErrorCode.MAINTENANCE  # to be ordered again in a minute
+    job = await w.until_home(await w.submit("a harbour"))
+    assert [attempt.state for attempt in job.clips[0].attempts] == [AttemptState.SUCCEEDED]
+    assert len(await w.orders("a harbour")) == 1
 
 
 async def test_the_policy_fail_gives_the_clip_up_after_its_window(open_world: OpenWorld) -> None:

@@ -21,6 +21,7 @@ from tests.unit.shared.job.builders import (
     ambiguous,
     clip_ready,
     completed,
+    declined,
     failure,
     fetching,
     gave_up,
@@ -263,6 +264,13 @@ class TestMakingAClipAnew:
         job = regenerate(lost, 1, prompt="a red boat", now=LATER)
         assert refusal(lambda: order_taken(job, 1, 1, task_id="late", now=LATER, policy=POLICY)) == "thrown_away"
         same = regenerate(lost, 1, now=LATER)
+        assert order_taken(same, 1, 1, task_id="late", now=LATER, policy=POLICY).clip(1).in_flight
+
+    def test_of_another_prompt_does_not_take_a_declined_order_of_the_old_one_should_it_turn_up(self) -> None:
+        refused = declined(ordering(accepted(1)))
+        job = regenerate(refused, 1, prompt="a red boat", now=LATER)
+        assert refusal(lambda: order_taken(job, 1, 1, task_id="late", now=LATER, policy=POLICY)) == "thrown_away"
+        same = regenerate(refused, 1, now=LATER)
         assert order_taken(same, 1, 1, task_id="late", now=LATER, policy=POLICY).clip(1).in_flight
 
     def test_forgets_the_old_one_s_result_that_waits_at_the_provider(self) -> None:
