@@ -194,7 +194,8 @@ class CreateJob(Body):
             Data,
             Field(
                 examples=[{"Reviewed": False}],
-                description="Other fields of the record to write when the film stands in it.",
+                description="Other fields of the record to write when the film stands in it: any but `Video`, `Status` "
+                "and `Error`.",
             ),
         ]
         | None

@@ -7,6 +7,7 @@ from itertools import pairwise
 from services.gateway.bodies import ClipBody, CreateJob, OverlayBody, SoundtrackBody
 from services.gateway.errors import ApiError
 from services.gateway.fields import NO_TRANSITION, TransitionBody
+from shared.airtable.fields import is_ours
 from shared.job.create import ClipWish, JobWish
 from shared.job.model import AspectRatio, ClipRole
 from shared.job.wishes import (
@@ -216,6 +217,8 @@ def _job_problems(body: CreateJob) -> Iterator[Problem]:
         yield "models", "cannot stand beside `model`: give one of them"
     if body.fields and body.record_id is None:
         yield "fields", "needs a `recordId`, whose fields are to be written"
+    for name in filter(is_ours, body.fields or ()):
+        yield f"fields.{name}", "is written with the film and its status, and cannot be wished for"
     if body.webhook_events and body.webhook_url is None:
         yield "webhookEvents", "needs a `webhookUrl` to tell"
     if body.min_clips is not None and body.on_clip_failure != "skip":

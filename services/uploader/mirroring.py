@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 
 from shared.airtable.errors import AirtableError, QuotaExhausted, RateLimited
+from shared.airtable.fields import is_ours
 from shared.airtable.status import StatusWriter
 from shared.context import Context
 from shared.errors import Refused
@@ -113,7 +114,8 @@ class Mirroring:
     def _extra(self, job: Job, status: JobStatus) -> Mapping[str, Any] | None:
         """Return what is written beside the status, where the table has a field for it."""
         if status is JobStatus.COMPLETED:
-            return job.fields
+            # Accepted before these were refused: the film that was just attached must not be emptied out again.
+            return {name: value for name, value in job.fields.items() if not is_ours(name)}
         if status is JobStatus.REVIEW:
             shots = [(clip.number, clip.artifact.key) for clip in job.shots if clip.artifact is not None]
             return {CLIP_LINKS: "\n".join(f"{number}: {self._links.url(key, LINK_TTL_MS)}" for number, key in shots)}

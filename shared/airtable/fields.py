@@ -30,6 +30,16 @@ class FieldNames:
     job_id: str = "Job ID"
     aspect_ratio: str = "Aspect Ratio"
 
+    @property
+    def written(self) -> tuple[str, ...]:
+        """The fields whose content is ours to say: the film, how far it is, and why it failed."""
+        return self.video, self.status, self.error
+
+
+def is_ours(field: str, names: FieldNames | None = None) -> bool:
+    """Whether a field, named as Airtable tells names apart (in any case), is one that only we may write."""
+    return field.strip().casefold() in {name.casefold() for name in (names or FieldNames()).written}
+
 
 def prompts_of(fields: Fields) -> list[str]:
     """Return the prompts of `Prompt 1`, `Prompt 2`, … (or `Prompt1`, …; any case) in the order of their numbers.

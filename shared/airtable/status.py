@@ -1,7 +1,8 @@
 """Mirroring a job's status into its record: one PATCH per change, and never a reason for a job to fail.
 
 Every field written here is optional. One the table lacks (or that may not be written, or takes no such value)
-is dropped, the rest is written, and the process remembers it for a while so that it costs one call only once.
+is dropped, the rest is written, and the process remembers it for a while so that it costs one call only once. If
+Airtable does not say which one it refuses, those go that were asked for beside the status and the error.
 """
 
 from collections.abc import Mapping
@@ -85,11 +86,15 @@ class StatusWriter:
                 await self._records.update(record_id, fields)
                 break
             except (AirtableRejected, AirtableForbidden) as problem:
-                blamed = self._blamed(problem, fields)
+                blamed, by_value = self._blamed(problem, fields), isinstance(problem, SelectOptionRefused)
+                if not blamed and isinstance(problem, AirtableRejected):
+                    # One of them is to blame, or none: what was added is not worth what must be written.
+                    blamed, by_value = [name for name in fields if name in (extra or {})], True
                 if not blamed:
                     raise
                 for name in blamed:
-                    self._remember(name, fields.pop(name), problem)
+                    value = fields.pop(name)
+                    self._remember(name, str(value) if by_value else None, problem)
         left_out = tuple(name for name in wanted if name not in fields)
         return Written(fields, left_out, moved=self._names.status in fields)
 
@@ -107,9 +112,10 @@ class StatusWriter:
             return [name for name in fields if name == problem.field]
         return []
 
-    def _remember(self, name: str, value: Any, problem: AirtableError) -> None:
-        option = str(value) if isinstance(problem, SelectOptionRefused) else None
-        self._refused[(name, option)] = self._clock() + self._forget_after_ms
+    def _remember(self, name: str, option: str | None, problem: AirtableError) -> None:
+        now = self._clock()
+        self._refused = {known: until for known, until in self._refused.items() if until > now}
+        self._refused[(name, option)] = now + self._forget_after_ms
         log.warning("airtable_field_left_out", field=name, option=option, code=problem.code, reason=problem.message)
 
     def _is_refused(self, name: str, value: Any) -> bool:

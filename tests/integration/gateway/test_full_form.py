@@ -11,6 +11,7 @@ from tests.support.fixtures_world import OpenWorld
 from tests.support.world import World
 
 CLIP = {"prompt": "A boat on the sea"}
+RECORD = "recSANDBOX0000001"
 FILES = "http://127.0.0.1:9"
 """Allowed by the test's settings; nobody answers there."""
 
@@ -121,6 +122,9 @@ IMPOSSIBLE: list[tuple[dict[str, Any], str, str]] = [
     ({"overlay": {"url": f"{FILES}/a", "position": "centre"}}, "overlay.position", "'top-left'"),
     ({"fps": 0}, "fps", "greater than or equal to 1"),
     ({"fields": {"a": 1}}, "fields", "needs a `recordId`"),
+    ({"recordId": RECORD, "fields": {"Video": []}}, "fields.Video", "cannot be wished for"),
+    ({"recordId": RECORD, "fields": {"Notes": "x", "status ": "Done"}}, "fields.status ", "cannot be wished for"),
+    ({"recordId": RECORD, "fields": {"ERROR": None}}, "fields.ERROR", "cannot be wished for"),
     ({"webhookEvents": ["job.completed"]}, "webhookEvents", "needs a `webhookUrl`"),
     ({"minClips": 1}, "minClips", "`onClipFailure` `skip`"),
     ({"minClips": 3, "onClipFailure": "skip"}, "minClips", "more than the 2 clips"),

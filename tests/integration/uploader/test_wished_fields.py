@@ -91,3 +91,15 @@ async def test_other_fields_are_written_with_the_last_status_and_not_before(open
     assert row["fields"]["Status"] == "Processing", "the table's own word for Completed"
     names = [write["value"] for write in row["writes"] if write["field"] == "Name"]
     assert names[-1:] == ["my film is ready"]
+
+
+async def test_a_job_of_before_that_wishes_for_the_fields_that_are_ours_keeps_its_film(open_world: OpenWorld) -> None:
+    w = await open_world(partners=("airtable",), services=UPLOADER)
+    record = await w.add_record(Name="film")
+    job = with_film(w, record).but(fields={"Name": "done", "Video": [], "status": "Done", "Error": "none"})
+    await keep_film(w, job, w.parts.work_dir)
+    job = await w.until_settled(await put(w, job))
+    assert job.status is JobStatus.COMPLETED
+    row = await w.airtable.get(f"records/{record}")
+    assert len(row["fields"]["Video"]) == len(row["attachments"]) == 1
+    assert (row["fields"]["Name"], row["fields"]["Status"], row["fields"].get("Error")) == ("done", "Completed", None)

@@ -126,6 +126,32 @@ async def test_the_case_of_a_field_in_the_complaint_does_not_matter() -> None:
     assert (written.dropped, written.moved) == (("Error",), True)
 
 
+async def test_a_refusal_that_blames_no_field_costs_what_was_added_and_nothing_else() -> None:
+    world = World()
+    unclear = AirtableRejected("Invalid request", status=422, kind="INVALID_REQUEST_UNKNOWN")
+    world.records.fail_next(Operation.UPDATE, unclear)
+    extra = {"Job ID": "job_1", "Aspect Ratio": "square"}
+    written = await world.writer.write(world.record_id, "Completed", extra=extra)
+    assert written.fields == world.cells == {"Status": "Completed", "Error": None}
+    assert (set(written.dropped), written.moved, world.patches) == (set(extra), True, 2)
+    await world.writer.write(world.record_id, "Completed", extra=extra)
+    assert (len(world.cells), world.patches) == (2, 3), "the same values are not tried again for a while"
+    await world.writer.write(world.record_id, "Completed", extra={"Job ID": "job_2"})
+    assert world.cells["Job ID"] == "job_2", "another value of a field may be all right"
+    world.now_ms += 10 * 60 * 1000 + 1
+    await world.writer.write(world.record_id, "Completed", extra=extra)
+    assert world.cells["Job ID"] == "job_1"
+
+
+async def test_a_refusal_of_the_status_itself_that_blames_no_field_is_told() -> None:
+    world = World()
+    for _ in range(2):
+        world.records.fail_next(Operation.UPDATE, AirtableRejected("Invalid request", status=422))
+    with pytest.raises(AirtableRejected):
+        await world.writer.write(world.record_id, "Completed", extra={"Job ID": "job_1"})
+    assert world.patches == 2
+
+
 async def test_without_a_status_only_the_other_fields_are_written() -> None:
     world = World()
     await world.writer.write(world.record_id, None, extra={"Job ID": "job_1"})
