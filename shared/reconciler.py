@@ -170,8 +170,9 @@ class Reconciler:
         expired = await self._store.expired(BATCH)
         purged = 0
         for job_id in expired:
-            if not await self._store.is_expired(job_id):
+            if not await self._store.begin_purge(job_id):
                 continue  # somebody has asked for a retry since the list was made
+            # The document goes last: should this process die, whoever comes next finds by it what is to be deleted.
             await self._artifacts.delete_prefix(f"jobs/{job_id}/")
             await self._store.delete(job_id)
             log.info("finished job purged", job=job_id)

@@ -12,6 +12,7 @@ import hashlib
 from shared.errors import Refused
 from shared.job._edit import log, reached, touched, with_attempt, with_clip
 from shared.job._endings import after_clip_ended, begun_anew, fetched_again, forgiven, may_skip
+from shared.job.fencing import require_kept
 from shared.job.files import film_key, poster_key
 from shared.job.model import MAKING, AttemptState, Clip, ClipStatus, Job, JobStatus, Remake, Stage
 
@@ -63,10 +64,11 @@ def retry(job: Job, *, now: int) -> Job:
     to look at the provider's log first. A film that stands is only delivered.
 
     Raises:
-        Refused: the job has not failed.
+        Refused: the job has not failed, or is being deleted.
     """
     if not job.status.is_final and job.retries:
         return job
+    require_kept(job)
     if job.status is not JobStatus.FAILED:
         raise Refused("not_failed", f"the job is {job.status}; only a failed one can be retried")
     if job.film is None:  # whoever was joining may have put a film there all the same, or still do so
@@ -107,6 +109,7 @@ def regenerate(job: Job, number: int, *, prompt: str | None = None, now: int, re
     clip = job.clip(number)
     if request_id and _is_repetition(clip, prompt, request_id):
         return job
+    require_kept(job)
     if job.status not in (*MAKING, JobStatus.REVIEW, JobStatus.FAILED):
         raise Refused("too_late", f"the job is {job.status}; a clip can be made anew before the clips are joined")
     if clip.source is not None and prompt is not None:

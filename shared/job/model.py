@@ -361,6 +361,7 @@ class Job(Document):
         key_name: name of the API key that made the job.
         retries: how often somebody asked for a failed job to go on.
         discarded: files of takes and films that were thrown away and are still to be deleted.
+        purging: its time is over and its files are being deleted: nothing revives it any more.
     """
 
     id: str
@@ -390,6 +391,7 @@ class Job(Document):
     key_name: str | None = None
     retries: int = 0
     discarded: tuple[str, ...] = ()
+    purging: bool = False
     lease: Lease | None = None
     step_tries: int = 0
     film: Film | None = None

@@ -8,7 +8,7 @@ from shared.errors import Refused
 from shared.job._edit import lease_for, log, touched
 from shared.job._told import JOB_EVENTS, OPTIONAL_EVENTS, VIDEO_READY, with_webhook
 from shared.job.document import shortened
-from shared.job.fencing import holds, require_free, require_owner
+from shared.job.fencing import holds, require_free, require_kept, require_owner
 from shared.job.model import Job, Stage, Webhook, WebhookState, WebhookTry
 from shared.job.policy import Policy
 
@@ -152,11 +152,12 @@ def replay_webhook(job: Job, webhook_id: str, *, now: int) -> Job:
     """Tell an event (again), now: for a person whose system was out of order. The id stays the same.
 
     Raises:
-        Refused: the job has no such event.
+        Refused: the job has no such event, or is being deleted.
     """
     webhook = webhook_of(job, webhook_id)
     if webhook.is_pending and due_at(webhook) <= now:
         return job
+    require_kept(job)
     # Whoever is at it goes on, and its result counts; the lease keeps a second sender away meanwhile.
     return _with(job, webhook.but(state=WebhookState.PENDING, not_before=now, since=now, failures=0))
 

@@ -130,20 +130,25 @@ class JobStore:
         """Ids of finished jobs whose time is over, oldest first."""
         return await self._backend.expired(self._clock(), limit)
 
-    async def is_expired(self, job_id: str) -> bool:
-        """Whether the job's time is over at this moment, or its document cannot be read; its index is made right."""
+    async def begin_purge(self, job_id: str) -> bool:
+        """Write down that the job is to be deleted, so that nobody revives it meanwhile, and return True.
 
-        def refreshed(job: Job) -> Job:
+        False if its time is not over (any more), or it is gone; its index is made right. A document that cannot be
+        read is nothing that could be revived.
+        """
+
+        def doomed(job: Job) -> Job:
+            if job.purging:
+                return job
             expires_at = self._expires_at(job)
-            return job if expires_at is not None and expires_at <= self._clock() else job.but()
+            return job.but(purging=expires_at is not None and expires_at <= self._clock())
 
         try:
-            job = await self.update(job_id, refreshed)
+            return (await self.update(job_id, doomed)).purging
         except JobNotFound:
             return False
         except DocumentUnreadable:
             return True
-        return refreshed(job) is job
 
     async def delete(self, job_id: str) -> None:
         """Forget a job, once all it has used is counted; nothing happens if there is none."""

@@ -96,6 +96,21 @@ async def test_due_and_expiry_follow_the_job(store: JobStore, store_clock: FakeC
     assert await store.expired(10) == []
 
 
+async def test_a_job_whose_time_is_over_is_marked_before_it_is_deleted(store: JobStore, store_clock: FakeClock) -> None:
+    await store.create(a_job(created_at=store_clock.now))
+    await store.update("job_1", finish)
+    assert not await store.begin_purge("job_1")
+    store_clock.now += 10_000
+    assert await store.begin_purge("job_1")
+    marked = await store.get("job_1")
+    assert marked.purging
+    assert await store.begin_purge("job_1"), "whoever did it before may have died"
+    assert await store.get("job_1") == marked
+    assert await store.expired(10) == ["job_1"]
+    await store.delete("job_1")
+    assert not await store.begin_purge("job_1")
+
+
 async def test_jobs_are_listed_and_counted(store: JobStore) -> None:
     for n in range(5):
         await store.create(a_job(f"job_{n}", created_at=n))

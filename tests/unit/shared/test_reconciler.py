@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -13,7 +14,7 @@ from shared.airtable.quota import CountedLimiter
 from shared.artifacts.memory import MemoryArtifacts
 from shared.bus.topology import SUBSCRIPTIONS
 from shared.emitter import Emitter
-from shared.errors import ArtifactsUnavailable, JobNotFound
+from shared.errors import ArtifactsUnavailable, JobNotFound, Refused, StoreUnavailable
 from shared.events import EventName
 from shared.job.control import retry
 from shared.job.film import fail
@@ -194,6 +195,38 @@ async def test_a_job_that_is_retried_while_others_are_purged_is_kept(
     [kept] = (await at.store.page())[0]
     assert kept.status is JobStatus.GENERATING
     assert [stat.key async for stat in at.artifacts.list()] == [f"jobs/{kept.id}/clip-1.mp4"]
+
+
+async def test_a_job_whose_files_are_being_deleted_is_not_revived_by_a_retry(
+    at: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await at.store.create(fail(accepted(1, record_id=None), failure=WHY, now=T))
+    delete, reasons = at.artifacts.delete_prefix, []
+
+    async def slowly(prefix: str) -> None:
+        await delete(prefix)
+        with pytest.raises(Refused) as refused:
+            await at.store.update("job_1", lambda job: retry(job, now=at.clock.now))
+        reasons.append(refused.value.reason)
+
+    monkeypatch.setattr(at.artifacts, "delete_prefix", slowly)
+    at.clock.now = T + 10_000
+    assert (await at.reconciler().tick()).purged == 1
+    assert reasons == ["expired"]
+
+
+async def test_a_purge_that_was_cut_off_is_finished_by_the_next(at: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    await at.store.create(fail(accepted(1, record_id=None), failure=WHY, now=T))
+    at.clock.now = T + 10_000
+    with monkeypatch.context() as patched:
+        patched.setattr(at.store, "delete", AsyncMock(side_effect=StoreUnavailable("killed")))
+        with pytest.raises(StoreUnavailable):
+            await at.reconciler().tick()
+    with pytest.raises(Refused):
+        await at.store.update("job_1", lambda job: retry(job, now=at.clock.now))
+    assert (await at.reconciler().tick()).purged == 1
+    with pytest.raises(JobNotFound):
+        await at.store.get("job_1")
 
 
 async def test_a_job_whose_files_cannot_be_deleted_yet_is_kept(at: Setting) -> None:

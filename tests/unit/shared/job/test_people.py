@@ -178,6 +178,12 @@ class TestRetrying:
         assert next_status(job, now=T, policy=POLICY) == (JobStatus.GENERATING, len(job.passages))
 
 
+def test_nothing_revives_a_job_that_is_being_deleted() -> None:
+    doomed = failed(clip_ready(accepted(2)), code="timeout").but(purging=True)
+    assert refusal(lambda: retry(doomed, now=LATER)) == "expired"
+    assert refusal(lambda: regenerate(doomed, 1, now=LATER)) == "expired"
+
+
 class TestReviewing:
     def test_keeps_the_clips_from_being_joined_until_somebody_approves(self) -> None:
         job = all_home(review=True)

@@ -204,6 +204,12 @@ class TestReplay:
             # A whole day of tries begins anew.
             assert refuse(begin(again, now=T + GIVE_UP_MS * 2), now=T + GIVE_UP_MS * 2).webhooks[0].is_pending
 
+    def test_nothing_is_told_again_of_a_job_that_is_being_deleted(self) -> None:
+        told = webhook_delivered(begin(failed()), only(failed()), owner="sender", status=200, now=T)
+        with pytest.raises(Refused) as refused:
+            replay_webhook(told.but(purging=True), only(told), now=T)
+        assert refused.value.reason == "expired"
+
     def test_what_is_due_anyway_stays_as_it_is(self) -> None:
         assert replay_webhook(failed(), only(failed()), now=T) == failed()
 
