@@ -53,8 +53,8 @@ class Delivering:
             job = await self._deliver(job, owner)
         except AirtableError as error:
             await self._not_delivered(job, owner, error)
-        except UploadAbandoned:
-            raise  # the lease is left to lapse: until then, the upload may still get through
+        except DeliveryAbandoned:
+            raise  # the lease is left to lapse: until then, what was sent may still get through
         except BaseException:
             # Drained, or a dependency is down: whoever gets the message again need not wait for the lease.
             await asyncio.shield(context.store.update(job.id, partial(release_step, owner=owner)))
@@ -71,11 +71,16 @@ class Delivering:
             await context.store.update(job.id, keep)
 
         proof, moved = None, False
-        async with holding(renew, lease_ms=context.policy.lease_ms):
-            if job.record_id is not None:
-                await self._mirroring.write_pending(job, owner)
-                proof = await self._attach(job, job.record_id, renew)
-                moved = await self._mirroring.write(job, JobStatus.COMPLETED)
+        try:
+            async with holding(renew, lease_ms=context.policy.lease_ms):
+                if job.record_id is not None:
+                    await self._mirroring.write_pending(job, owner)
+                    proof = await self._attach(job, job.record_id, renew)
+                    moved = await self._mirroring.write(job, JobStatus.COMPLETED)
+        except asyncio.CancelledError as drained:
+            if job.record_id is None:
+                raise
+            raise DeliveryAbandoned(*drained.args) from drained
         # Not under `holding`: completing gives the lease back, which a renewal would take for losing it.
         done = partial(delivered, owner=owner, delivery=proof, now=context.clock(), moved=moved)
         return await context.store.update(job.id, done)
@@ -100,10 +105,7 @@ class Delivering:
             read_bytes=read_bytes,
             heartbeat=heartbeat,
         )
-        try:
-            done = await self._deliverer.deliver(order)
-        except asyncio.CancelledError as drained:
-            raise UploadAbandoned(*drained.args) from drained
+        done = await self._deliverer.deliver(order)
         metrics.DELIVERIES.labels("airtable").inc()
         return Delivery(
             record_id=record_id,
@@ -113,8 +115,13 @@ class Delivering:
         )
 
     async def _not_delivered(self, job: Job, owner: str, error: AirtableError) -> None:
-        """Fail the job if trying again cannot help; else give the lease back and come again."""
+        """Fail the job if trying again cannot help; else give the lease back and come again.
+
+        After an upload of unknown fate the lease is left to lapse: until then, it may still arrive.
+        """
         context = self._context
+        if error.ambiguous:
+            raise Retry(context.policy.lease_ms / 1000, str(error), counts=False)
         if error.retryable:
             await context.store.update(job.id, partial(release_step, owner=owner))
             wait_s = error.wait_s if isinstance(error, RateLimited) else AIRTABLE_PAUSE_S
@@ -129,7 +136,7 @@ class Delivering:
         await context.emitter.ended(await context.store.update(job.id, ended))
 
 
-class UploadAbandoned(asyncio.CancelledError):
+class DeliveryAbandoned(asyncio.CancelledError):
     """This process is drained in the middle of a delivery: what was sent to Airtable cannot be called back."""
 
 

@@ -45,6 +45,7 @@ from shared.airtable.errors import (
     UploadFailed,
 )
 from shared.airtable.protocol import Attachment, Records, attachments_of
+from shared.errors import DependencyDown
 
 DIRECT_LIMIT_BYTES = 5_000_000
 """Airtable's "5 MB" in its stricter reading."""
@@ -146,6 +147,7 @@ class Deliverer:
             UploadFailed: Airtable took the request, and the film did not arrive. The message says what to check.
             RecordNotFound: the record is gone.
             UnknownField: the table lacks the attachment field.
+            AirtableAmbiguous: a direct upload may still arrive in the record: call again once it can no longer.
             AirtableError: see its tree; where `retryable`, call again later.
         """
         return await _Delivery(self._records, self._options, order, self._sleep, self._clock).run()
@@ -162,8 +164,17 @@ class _Delivery:
     clock: Callable[[], float]
     calls: int = 0
     deadline: float = field(init=False)
+    unclear: AirtableAmbiguous | None = None
 
     async def run(self) -> Delivered:
+        try:
+            return await self._deliver()
+        except DependencyDown as down:
+            if self.unclear is None or down is self.unclear:
+                raise
+            raise self.unclear from down  # whoever calls again soon would not find that upload yet
+
+    async def _deliver(self) -> Delivered:
         film = self.order.film
         self.deadline = self.clock() + self.options.ingest_timeout_s
         cell = await self._look()
@@ -183,7 +194,6 @@ class _Delivery:
         content = await order.read_bytes()
         if len(content) != order.film.size_bytes:
             raise UploadFailed(f"the stored film has {len(content)} bytes instead of {order.film.size_bytes}")
-        unclear: AirtableAmbiguous | None = None
         for _ in range(UPLOADS):
             await order.heartbeat()
             try:
@@ -201,18 +211,18 @@ class _Delivery:
                 return None
             except AirtableAmbiguous as error:
                 log.warning("airtable_upload_unclear", record=order.record_id, reason=error.message)
-                unclear = error
+                self.unclear = error
                 cell = await self._search()
             else:
-                if unclear is not None:  # the first one may have arrived meanwhile
+                if self.unclear is not None:  # the first one may have arrived meanwhile
                     cell = await self._look()
             verdict = judge(cell, order.film)
             if isinstance(verdict, Complete):
                 return await self._finish(cell, verdict)
-            if unclear is None:
+            if self.unclear is None:
                 return None
-        assert unclear is not None
-        raise unclear
+        assert self.unclear is not None
+        raise self.unclear
 
     async def _search(self) -> tuple[Attachment, ...]:
         """Look for an upload that may still be on its way; return the cell as last seen."""

@@ -1,6 +1,8 @@
 """The film reaches the record whatever the table and Airtable are like, or the job says why, with the film kept."""
 
+import asyncio
 import hashlib
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,10 @@ import pytest
 
 from services.uploader import bootstrap, delivering
 from shared.airtable import answers, client
+from shared.airtable.client import AirtableRecords
 from shared.airtable.delivery import DIRECT_LIMIT_BYTES, DeliveryOptions
+from shared.airtable.errors import AirtableAmbiguous, AirtableDown
+from shared.airtable.protocol import Attachment, Record
 from shared.airtable.retry import RetryPolicy
 from shared.job.model import Failure, Job, JobStatus, Stage
 from tests.integration.uploader.films import deliver
@@ -278,8 +283,65 @@ async def test_a_drained_delivery_is_finished_by_another_once_its_upload_can_no_
     assert await cell(w, record) == standing(job_id, content)
 
 
+async def test_a_delivery_that_is_drained_while_it_writes_a_status_keeps_its_lease(
+    open_world: OpenWorld, tmp_path: Path
+) -> None:
+    w = await open_world(partners=AIRTABLE, services=UPLOADER)
+    record = await w.add_record(Name="film")
+    await w.airtable.fault("update=latency:400", times=1)
+    job_id, content = await deliver(w, tmp_path, record)
+    await _until_requested(w, "update")
+    assert (await w.job(job_id)).lease is not None, "it is the delivery that writes"
+    await w.bus.drain(0)
+    assert (await w.job(job_id)).lease is not None, "what was sent could overtake what the next one writes"
+    await w.join("uploader")
+    assert (await w.until_settled(job_id)).status is JobStatus.COMPLETED
+    assert await cell(w, record) == standing(job_id, content)
+    assert (await w.statuses(record))[-1] == "Completed"
+
+
+async def test_a_delivery_that_gives_an_unclear_upload_up_leaves_its_lease_to_lapse(
+    open_world: OpenWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Airtable goes away between the upload and the look for it; the film arrives after that."""
+    w = await open_world(partners=AIRTABLE, services=UPLOADER)
+    record = await w.add_record(Name="film")
+    upload, get = AirtableRecords.upload, AirtableRecords.get
+    sent: list[Callable[[], Awaitable[object]]] = []
+    gone = asyncio.Event()
+
+    async def unclear(records: AirtableRecords, *file: Any) -> tuple[Attachment, ...]:
+        if sent:
+            return await upload(records, *file)
+        sent.append(partial(upload, records, *file))
+        raise AirtableAmbiguous("no clear answer")
+
+    async def down(records: AirtableRecords, record_id: str) -> Record:
+        if sent and not gone.is_set():
+            gone.set()
+            raise AirtableDown("HTTP 503")
+        return await get(records, record_id)
+
+    monkeypatch.setattr(AirtableRecords, "upload", unclear)
+    monkeypatch.setattr(AirtableRecords, "get", down)
+    job_id, content = await deliver(w, tmp_path, record)
+    await gone.wait()
+    await w.bus.drain(10)
+    assert (await w.job(job_id)).lease is not None, "whoever comes next would not find the film yet"
+    [arrive] = sent
+    await arrive()
+    await w.join("uploader")
+    w.clock.leap(w.parts.context.policy.lease_ms)
+    assert (await w.until_settled(job_id)).status is JobStatus.COMPLETED
+    assert await cell(w, record) == standing(job_id, content)
+
+
 async def _until_uploading(w: World) -> None:
+    await _until_requested(w, "upload")
+
+
+async def _until_requested(w: World, route: str) -> None:
     def begun(requests: list[dict[str, Any]]) -> bool:
-        return any(request["route"] == "upload" for request in requests)
+        return any(request["route"] == route for request in requests)
 
     await w.airtable.wait_for("requests", begun)

@@ -235,6 +235,21 @@ class TestUnclearUpload:
         await world.deliver()
         assert world.files == [(NAME, len(SMALL))]
 
+    @pytest.mark.parametrize("then", [AirtableDown("502"), RateLimited("slowly", wait_s=30)], ids=lambda e: e.code)
+    async def test_one_that_may_still_arrive_is_told_of_whatever_goes_away_next(self, then: AirtableDown) -> None:
+        world = World()
+        world.records.fail_next(Operation.UPLOAD, AirtableAmbiguous("time-out"))
+        world.on_sleep = in_turn(lambda: world.records.fail_next(Operation.GET, then))
+        with pytest.raises(AirtableAmbiguous) as caught:
+            await world.deliver()
+        assert caught.value.__cause__ is then
+
+    async def test_without_one_the_reason_itself_is_told(self) -> None:
+        world = World()
+        world.records.fail_next(Operation.UPLOAD, AirtableDown("no connection", sent=False))
+        with pytest.raises(AirtableDown):
+            await world.deliver()
+
     async def test_if_both_arrive_one_is_taken_out(self) -> None:
         world = World()
         world.records.fail_next(Operation.UPLOAD, AirtableAmbiguous("time-out"))
