@@ -4,6 +4,8 @@ The job document is the outbox: an event that could not be published is publishe
 so a failed publish is logged and counted but never fails the step that was recorded already.
 """
 
+from itertools import pairwise
+
 import structlog
 
 from shared import metrics, tracing
@@ -15,6 +17,9 @@ from shared.job.model import Job, JobStatus
 from shared.job.outstanding import Nudge, announcement
 
 log = structlog.get_logger(__name__)
+
+_A_PERSONS_TURN = (JobStatus.REVIEW, JobStatus.FAILED)
+"""Statuses that last until somebody approves the clips, or asks for a retry."""
 
 
 class Emitter:
@@ -55,9 +60,15 @@ class Emitter:
         """Announce and count a job that has just come to its end."""
         outcome = str(job.status)
         metrics.JOBS_ENDED.labels(outcome, _counted_as(job)).inc()
-        lasted_s = ((job.finished_at or job.created_at) - job.created_at) / 1000
-        metrics.JOB_DURATION.labels(outcome).observe(lasted_s, tracing.exemplar(job.traceparent))
+        metrics.JOB_DURATION.labels(outcome).observe(_worked_s(job), tracing.exemplar(job.traceparent))
         await self.announce(job)
+
+
+def _worked_s(job: Job) -> float:
+    """Return how long the job took from its acceptance to its end, without what it waited for a person to decide."""
+    ended_at = job.finished_at or job.created_at
+    waited = sum(after.at - before.at for before, after in pairwise(job.passages) if before.status in _A_PERSONS_TURN)
+    return max(0, ended_at - job.created_at - waited) / 1000
 
 
 def _counted_as(job: Job) -> str:

@@ -138,7 +138,10 @@ JOBS_ENDED = _counter(
     "sora_jobs_total", "Jobs ended, by outcome and failure code (`none` for those that did not fail).",
     outcome=JOB_OUTCOMES, code=JOB_CODES,
 )  # fmt: skip
-JOB_DURATION = _histogram("sora_job_duration_seconds", "From acceptance to the end.", JOB_BUCKETS, outcome=JOB_OUTCOMES)
+JOB_DURATION = _histogram(
+    "sora_job_duration_seconds", "From acceptance to the end, without what a person was waited for: an approval, or a "
+    "retry of a failed job.", JOB_BUCKETS, outcome=JOB_OUTCOMES,
+)  # fmt: skip
 JOBS = _gauge("sora_jobs_stored", "Jobs in the store; known to one process, ask for the max.", status=tuple(JobStatus))
 OLDEST_UNFINISHED = _gauge(
     "sora_oldest_unfinished_job_age_seconds",

@@ -24,7 +24,8 @@ def _working() -> Row:
             ),
             stat(
                 "End to end p95",
-                "From acceptance to the end: 95 % of the jobs of the last 15 minutes stayed below. Objective: 600 s.",
+                "From acceptance to the end, without waiting for a person: 95 % of the jobs of the last 15 minutes "
+                "stayed below. Objective: 600 s.",
                 "histogram_quantile(0.95, sum by (le) (rate(sora_job_duration_seconds_bucket[15m])))",
                 "s",
                 thresholds=((300, "orange"), (600, "red")),

@@ -8,12 +8,16 @@ from shared.bus.topology import SUBSCRIPTIONS
 from shared.emitter import Emitter
 from shared.errors import PublishFailed
 from shared.events import EventName, VideoReady
+from shared.job.control import approve, cancel, retry
 from shared.job.film import fail
-from shared.job.model import Failure, Stage
+from shared.job.model import Failure, Job, Stage
 from shared.tracing import trace_id
 from tests.support.faulty import FaultyBus
 from tests.support.measured import measured
-from tests.unit.shared.job.builders import accepted, completed
+from tests.unit.shared.job.builders import T, accepted, all_home, completed
+
+DAY_MS = 86_400_000
+WHY = Failure(stage=Stage.GENERATING, code="credits", message="no credits")
 
 
 @pytest.fixture
@@ -62,3 +66,24 @@ async def test_a_code_that_this_version_does_not_know_is_counted_as_another(bus:
     await Emitter(bus, "generator").ended(fail(accepted(), failure=failure, now=1))
     assert measured("sora_jobs_total", outcome="failed", code="other") == before + 1
     assert measured("sora_jobs_total", outcome="failed", code="of_a_newer_version") == 0
+
+
+@pytest.mark.parametrize(
+    ("job", "seconds"),
+    [
+        (approve(all_home(review=True), now=T + DAY_MS), 0),
+        (retry(fail(accepted(), failure=WHY, now=T + 5_000), now=T + DAY_MS), 5),
+        (fail(accepted(), failure=WHY, now=T), 0),
+    ],
+    ids=["waited for approval", "was retried the next day", "never waited"],
+)
+async def test_a_job_lasts_as_long_as_it_is_worked_on_and_not_while_a_person_is_waited_for(
+    bus: FaultyBus, job: Job, seconds: float
+) -> None:
+    now = job.passages[-1].at
+    ended = cancel(job, now=now + 60_000) if not job.status.is_final else job
+    outcome = str(ended.status)
+    before = measured("sora_job_duration_seconds_sum", outcome=outcome)
+    await Emitter(bus, "generator").ended(ended)
+    lasted = seconds + (60 if ended is not job else 0)
+    assert measured("sora_job_duration_seconds_sum", outcome=outcome) - before == pytest.approx(lasted, abs=1)
