@@ -12,6 +12,7 @@ from typing import Any, Literal
 AspectRatio = Literal["landscape", "portrait", "square", "16:9", "9:16", "1:1"]
 Resolution = Literal["480p", "720p", "1080p", "1440p", "2160p"]
 Fit = Literal["contain", "contain-blur", "cover"]
+Codec = Literal["h264", "hevc", "av1"]
 Corner = Literal["top-left", "top-right", "bottom-left", "bottom-right"]
 Priority = Literal["low", "normal", "high"]
 ClipFailure = Literal["fail", "skip", "retry"]
@@ -104,6 +105,7 @@ class FilmWish:
         resolution: of the film; models are asked for it.
         fps: frames per second; None takes those of most clips.
         fit: how a clip of another shape is placed: with bars, over a blurred copy, or cropped.
+        codec: what the pictures are coded in; only `h264` plays everywhere.
         transition: of every joint: an xfade kind, `none`, or with its length.
         transitions: one for every joint, instead of `transition`.
         poster_at_seconds: where the poster is taken from.
@@ -124,6 +126,7 @@ class FilmWish:
     resolution: Resolution | str | None = None
     fps: float | None = None
     fit: Fit | str | None = None
+    codec: Codec | str | None = None
     transition: str | TransitionWish | None = None
     transitions: Sequence[str | TransitionWish] | None = None
     audio: AudioWish | None = None

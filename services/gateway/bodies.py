@@ -22,7 +22,7 @@ from services.gateway.fields import (
     WebhookEvent,
     usable_prompt,
 )
-from shared.job.wishes import Corner, Fit
+from shared.job.wishes import Codec, Corner, Fit
 
 __all__ = [
     "MAX_PROMPT_CHARS",
@@ -171,6 +171,14 @@ class CreateJob(Body):
             description="How a clip of another shape is placed: with bars, over a blurred copy, or cropped.",
         ),
     ] = "contain"
+    codec: Annotated[
+        Codec,
+        Field(
+            examples=["h264"],
+            description="What the pictures are coded in. Only `h264` plays everywhere; clips of another codec than the "
+            "film's are encoded.",
+        ),
+    ] = "h264"
     transition: Transition | None = None
     transitions: (
         Annotated[

@@ -122,6 +122,7 @@ def _film_wishes(body: CreateJob) -> FilmWishes:
         size=_size(body),
         fps=_fps(body.fps),
         fit=body.fit,
+        codec=body.codec,
         transition=_joint(body.transition),
         joints=tuple(_joint(each) for each in body.transitions or ()),
         exact_audio=audio.exact if audio is not None else False,

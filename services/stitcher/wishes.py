@@ -64,6 +64,7 @@ def engine_wishes(job: Job, shots: Sequence[Clip], *, music: Path | None, logo: 
         size=asked.size,
         fps=_rate(asked.fps),
         fit=asked.fit,
+        codec=asked.codec,
         audio="exact" if asked.exact_audio else "splice",
         transitions=_transitions(job, shots),
         loudness_lufs=asked.loudness_lufs,

@@ -9,6 +9,7 @@ from typing import Literal
 from shared.job.document import Document
 
 Fit = Literal["contain", "contain-blur", "cover"]
+Codec = Literal["h264", "hevc", "av1"]
 Corner = Literal["top-left", "top-right", "bottom-left", "bottom-right"]
 
 
@@ -66,6 +67,7 @@ class FilmWishes(Document):
     Attributes:
         size: width and height in pixels; None takes the majority's.
         fps: frames per second, as a fraction in text (`30`, `30000/1001`); None takes the majority's.
+        codec: what the pictures are coded in; only `h264` plays everywhere.
         transition: of every joint.
         joints: one entry per joint, overriding `transition`; empty means "all the same".
         exact_audio: place the sound to the sample (re-encodes it) instead of copying it with splices.
@@ -75,6 +77,7 @@ class FilmWishes(Document):
     size: tuple[int, int] | None = None
     fps: str | None = None
     fit: Fit = "contain"
+    codec: Codec = "h264"
     transition: Joint = Joint()
     joints: tuple[Joint, ...] = ()
     exact_audio: bool = False

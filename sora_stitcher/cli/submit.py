@@ -72,6 +72,10 @@ def submit(
         str | None,
         typer.Option(metavar="HOW", help="A clip of another shape: contain, contain-blur or cover."),
     ] = None,
+    codec: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="What the pictures are coded in: h264 (plays everywhere), hevc or av1."),
+    ] = None,
     transition: Annotated[
         list[str] | None,
         typer.Option(
@@ -141,6 +145,7 @@ def submit(
         resolution=resolution,
         fps=fps,
         fit=fit,
+        codec=codec,
         **transitions_of(transition or ()),
         audio=_audio(loudness, music, music_volume, music_duck, music_fade),
         overlay=_overlay(overlay, overlay_position, overlay_opacity),

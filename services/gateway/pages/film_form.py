@@ -12,8 +12,9 @@ from services.gateway.pages.forms import Form
 
 FIRST_CLIPS = 2
 TEXTS = (
-    *("aspectRatio", "model", "transition", "transitionSeconds", "recordId", "resolution", "fps", "fit", "loudness"),
-    *("musicUrl", "musicVolume", "musicDuck", "musicFade", "exactSound", "logoUrl", "logoPosition", "logoOpacity"),
+    *("aspectRatio", "model", "transition", "transitionSeconds", "recordId", "resolution", "fps", "fit", "codec"),
+    *("loudness", "musicUrl", "musicVolume", "musicDuck", "musicFade", "exactSound"),
+    *("logoUrl", "logoPosition", "logoOpacity"),
     *("posterAt", "onClipFailure", "minClips", "priority", "review", "webhookUrl", "tellClips", "tellReview"),
     *("metadata", "fields"),
 )
@@ -28,7 +29,13 @@ CLIP_FIELDS = {
     "jointSeconds": "joint_seconds",
 }
 """The form's fields that come once a clip, in the order of the clips, and where `ClipFields` has them."""
-_DEFAULTS = {"aspectRatio": "landscape", "fit": "contain", "logoPosition": "bottom-right", "onClipFailure": "fail"}
+_DEFAULTS = {
+    "aspectRatio": "landscape",
+    "fit": "contain",
+    "codec": "h264",
+    "logoPosition": "bottom-right",
+    "onClipFailure": "fail",
+}
 _DEFAULTS |= {"transition": "none", "priority": "normal"}
 _FIELDS = {
     "audio.loudness": "loudness",
@@ -156,7 +163,17 @@ def body_of(film: FilmForm) -> dict[str, Any]:
     """
     texts = film.texts
     body: dict[str, Any] = {"clips": [_clip_body(clip) for clip in film.clips]}
-    for name in ("aspectRatio", "model", "recordId", "resolution", "fit", "onClipFailure", "priority", "webhookUrl"):
+    for name in (
+        "aspectRatio",
+        "model",
+        "recordId",
+        "resolution",
+        "fit",
+        "codec",
+        "onClipFailure",
+        "priority",
+        "webhookUrl",
+    ):
         if texts[name]:
             body[name] = texts[name]
     for name, key, read in (("fps", "fps", _decimal), ("minClips", "minClips", _whole), ("posterAt", "", _decimal)):

@@ -42,6 +42,7 @@ async def test_everything_that_is_asked_for_is_kept_in_the_job(w: World) -> None
         "resolution": "1080p",
         "fps": 29.97,
         "fit": "contain-blur",
+        "codec": "hevc",
         "transitions": ["none", {"type": "fade", "seconds": 0.8}],
         "audio": {
             "crossfade": True,
@@ -75,7 +76,7 @@ async def test_everything_that_is_asked_for_is_kept_in_the_job(w: World) -> None
     ]
     assert (job.clips[1].seed, job.clips[1].aspect_ratio) == (42, AspectRatio.PORTRAIT)
     wishes = job.wishes
-    assert (wishes.size, wishes.fps, wishes.fit) == ((1920, 1080), "30000/1001", "contain-blur")
+    assert (wishes.size, wishes.fps, wishes.fit, wishes.codec) == ((1920, 1080), "30000/1001", "contain-blur", "hevc")
     assert wishes.joints == (Joint(kind="none"), Joint(kind="fade", seconds=0.8))
     assert (wishes.exact_audio, wishes.loudness_lufs, wishes.poster_at_s) == (True, -14, 1.5)
     assert wishes.soundtrack is not None

@@ -106,6 +106,20 @@ async def test_transition_music_and_logo_reach_the_film(
     assert await files(w, job.id) == files_of(job)
 
 
+async def test_the_film_is_coded_as_was_asked_for(
+    open_world: OpenWorld, media: dict[ClipRole, list[Path]], tmp_path: Path
+) -> None:
+    w = await open_world(partners=(), services=STITCHER)
+    only_clips = {ClipRole.CLIP: media[ClipRole.CLIP][:2]}
+
+    job, path = await film_of(w, await all_home(w, only_clips, film=FilmWishes(codec="hevc")), tmp_path)
+
+    assert job.film is not None
+    assert job.film.frames == 2 * FRAMES
+    with av.open(str(path)) as film:
+        assert film.streams.video[0].codec_context.name == "hevc"
+
+
 async def test_a_film_without_a_clip_keeps_the_joints_of_the_others(
     open_world: OpenWorld, media: dict[ClipRole, list[Path]], tmp_path: Path
 ) -> None:

@@ -43,7 +43,7 @@ def test_every_wish_reaches_the_api(gateway: ScriptedPartner) -> None:
     told = run(
         gateway, "submit", "a boat", "a storm", "--clip", "2:seed=7", "--intro", "https://example.com/intro.mp4",
         "--model", "a", "--model", "b", "--resolution", "1080p", "--fps", "30", "--fit", "cover", "-t", "fade:0.5",
-        "--loudness", "-14", "--music", "https://example.com/song.mp3", "--music-duck", "12",
+        "--codec", "hevc", "--loudness", "-14", "--music", "https://example.com/song.mp3", "--music-duck", "12",
         "--overlay", "https://example.com/logo.png", "--overlay-position", "top-left", "--poster-at", "1.5",
         "--record", "recSANDBOX0000001", "--field", "Reviewed=false", "--meta", "campaign=spring",
         "--webhook", "https://example.com/hook", "--webhook-event", "video.ready", "--on-clip-failure", "skip",
@@ -61,6 +61,7 @@ def test_every_wish_reaches_the_api(gateway: ScriptedPartner) -> None:
         "resolution": "1080p",
         "fps": 30.0,
         "fit": "cover",
+        "codec": "hevc",
         "transition": {"type": "fade", "seconds": 0.5},
         "audio": {"loudness": -14.0, "soundtrack": {"url": "https://example.com/song.mp3", "duck": 12.0}},
         "overlay": {"url": "https://example.com/logo.png", "position": "top-left"},
