@@ -8,6 +8,8 @@ from tests.support.manifests.files import Document, of_kind
 Peer = tuple[str, int]
 """Whom, as text, and at which port."""
 
+ANY_PORT = 0
+
 
 def selects(selector: Document, labels: dict[str, str]) -> bool:
     """Whether a label selector fits. An empty one fits everything.
@@ -36,11 +38,11 @@ def allowed_egress(manifests: Iterable[Document], labels: dict[str, str]) -> set
     if not applying:
         return None
     return {
-        (_peer(peer), port["port"])
+        (_peer(peer), port.get("port", ANY_PORT))
         for spec in applying
         for rule in spec.get("egress", [])
         for peer in rule.get("to", [{"anybody": True}])
-        for port in rule.get("ports", [{"port": 0}])
+        for port in rule.get("ports", [{}])
     }
 
 

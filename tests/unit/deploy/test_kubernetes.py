@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 import yaml
 
+from shared.fetch import addresses
 from tests.support.manifests.files import ROOT, Document, documents, of_kind
 from tests.support.manifests.network import allowed_egress
 from tests.support.manifests.policy import SERVICES, problems_of
@@ -83,6 +84,18 @@ def test_pods_reach_only_what_they_need(everything: list[Document], name: str) -
     always = {"kube-dns", "rabbitmq", "redis", "minio"}
     outside = {"0.0.0.0/0", "2000::/3", "twins", "opentelemetry-collector"}
     assert hosts - always == (set() if name == "stitcher" else outside)
+
+
+def test_what_a_job_may_name_by_address_can_be_reached_and_nothing_else(everything: list[Document]) -> None:
+    """The cluster's rule and our own guard are one."""
+    (policy,) = (m for m in of_kind(everything, "NetworkPolicy") if m["metadata"]["name"] == "to-internet")
+    (rule,) = policy["spec"]["egress"]
+    blocks = {to["ipBlock"]["cidr"]: set(to["ipBlock"]["except"]) for to in rule["to"]}
+    assert blocks == {
+        "0.0.0.0/0": {str(network) for network in addresses._REFUSED},
+        str(addresses._GLOBAL_UNICAST): {str(network) for network in addresses._REFUSED_6},
+    }
+    assert rule["ports"] == [{"protocol": "TCP"}], "a webhook or a film may be at any port"
 
 
 def test_the_broker_is_configured_alike_everywhere(everything: list[Document]) -> None:
