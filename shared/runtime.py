@@ -136,7 +136,12 @@ async def open_parts(settings: Settings, service: str, *, distributed: bool) -> 
     backend = choose_backend(settings, distributed=distributed)
     takes = Takes()
     bus = choose_bus(settings, distributed=distributed, takes=takes)
-    store = JobStore(backend, due_at=partial(due_at, policy=policy), expires_at=partial(expires_at, policy=policy))
+    store = JobStore(
+        backend,
+        due_at=partial(due_at, policy=policy),
+        expires_at=partial(expires_at, policy=policy),
+        job_ttl_ms=policy.job_ttl_ms,
+    )
     metrics.zero(service)
     metrics.BUILD.labels(service, VERSION).set(1)
     metrics.BUS_CONNECTED.labels(service).set_function(lambda: bus.connected)

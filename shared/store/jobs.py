@@ -22,9 +22,9 @@ from pydantic import ValidationError
 from shared.clock import Clock, now_ms
 from shared.errors import JobExists, JobNotFound, StitcherError, StoreUnavailable
 from shared.job.model import Job, JobStatus
-from shared.store.protocol import Backend, Row, Tally
+from shared.store.protocol import TOKEN_TTL_MS, Backend, Row, Tally
 from shared.store.recent import Known, Recent
-from shared.usage import USAGE_TTL_MS, Use, adds_of, book_of, new_uses, uses
+from shared.usage import USAGE_TTL_MS, Use, adds_of, book_of, day_of, new_uses, uses
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +59,7 @@ class JobStore:
         due_at: when the reconciler must look at a job (ms), or None; computed with every write.
         expires_at: when a job may be purged (ms), or None; computed with every write.
         clock: what `updated_at`, `due`, `expired` and `take` go by.
+        job_ttl_ms: how long finished jobs are kept, so that what they used is remembered as counted until then.
     """
 
     def __init__(
@@ -68,8 +69,10 @@ class JobStore:
         due_at: Callable[[Job], int | None],
         expires_at: Callable[[Job], int | None],
         clock: Clock = now_ms,
+        job_ttl_ms: int = 0,
     ) -> None:
         self._backend = backend
+        self._counted_for_ms = min(USAGE_TTL_MS, job_ttl_ms + TOKEN_TTL_MS)
         self._due_at = due_at
         self._expires_at = expires_at
         self._clock = clock
@@ -151,12 +154,16 @@ class JobStore:
             return True
 
     async def delete(self, job_id: str) -> None:
-        """Forget a job, once all it has used is counted; nothing happens if there is none."""
+        """Forget a job, once all it has used is counted; nothing happens if there is none.
+
+        What is so old that nobody remembers any more whether it was counted is taken to be.
+        """
         stored = await self._backend.load(job_id)
         if stored is None:
             return
+        oldest = day_of(self._clock() - self._counted_for_ms)
         try:
-            await self._count(uses(_parse(stored[1], job_id)))
+            await self._count(use for use in uses(_parse(stored[1], job_id)) if use.day > oldest)
         except DocumentUnreadable as error:
             log.error("what it used cannot be counted: %s", error)  # noqa: TRY400  (the message says it all)
         await self._backend.delete(job_id)
@@ -275,7 +282,7 @@ class JobStore:
     async def _count(self, found: Iterable[Use]) -> None:
         for use in found:
             book = book_of(use.day)
-            await self._backend.tally(book, adds_of(use), {}, use.token, USAGE_TTL_MS)
+            await self._backend.tally(book, adds_of(use), {}, use.token, USAGE_TTL_MS, self._counted_for_ms)
 
     def _row(self, job: Job) -> Row:
         return Row(

@@ -13,7 +13,7 @@ from itertools import islice
 
 from shared.clock import Clock, now_ms
 from shared.store.cursors import Position, decode_cursor, encode_cursor
-from shared.store.protocol import Page, Row, Tally
+from shared.store.protocol import TOKEN_TTL_MS, Page, Row, Tally
 from shared.store.tokens import is_remembered, remember
 
 Entry = tuple[int, str]
@@ -220,7 +220,13 @@ class MemoryBackend:
         return 0
 
     async def tally(
-        self, book: str, adds: Mapping[str, int], caps: Mapping[str, int], token: str | None, ttl_ms: int
+        self,
+        book: str,
+        adds: Mapping[str, int],
+        caps: Mapping[str, int],
+        token: str | None,
+        ttl_ms: int,
+        token_ttl_ms: int = TOKEN_TTL_MS,
     ) -> Tally:
         """See `Backend.tally`."""
         await asyncio.sleep(0)

@@ -136,7 +136,13 @@ class Backend(Protocol):
         """
 
     async def tally(
-        self, book: str, adds: Mapping[str, int], caps: Mapping[str, int], token: str | None, ttl_ms: int
+        self,
+        book: str,
+        adds: Mapping[str, int],
+        caps: Mapping[str, int],
+        token: str | None,
+        ttl_ms: int,
+        token_ttl_ms: int = TOKEN_TTL_MS,
     ) -> Tally:
         """Add to several counters of `book` at once: all of them, or none if one would pass its cap.
 
@@ -147,8 +153,10 @@ class Backend(Protocol):
             adds: what to add, by counter; a counter that was never named is 0.
             caps: most that a counter of `adds` may come to; those not named have no cap. Adding nothing (or less)
                 is never refused.
-            token: adds once per book, however often it is repeated within `TOKEN_TTL_MS`; None adds every time.
+            token: adds once per book, however often it is repeated within `token_ttl_ms`; None adds every time.
             ttl_ms: the book disappears after this time without anything being added.
+            token_ttl_ms: how long after its last change the book remembers its tokens, at least; at most as long as
+                it lives.
         """
 
     async def amounts(self, book: str) -> dict[str, int]:

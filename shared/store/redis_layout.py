@@ -230,14 +230,20 @@ class RedisLayoutBackend(ABC):
         return int(await self._run(TAKE, keys, uuid.uuid4().hex, limit, window_ms, now_ms, ttl_ms, pause))
 
     async def tally(
-        self, book: str, adds: Mapping[str, int], caps: Mapping[str, int], token: str | None, ttl_ms: int
+        self,
+        book: str,
+        adds: Mapping[str, int],
+        caps: Mapping[str, int],
+        token: str | None,
+        ttl_ms: int,
+        token_ttl_ms: int = TOKEN_TTL_MS,
     ) -> Tally:
         """See `Backend.tally`. The server's clock counts the time to live."""
         args: list[Argument] = []
         for name, amount in adds.items():
             args += [name, amount, caps.get(name, "")]
         keys = (self._keys.book(book), self._keys.seen(book))
-        refused, *amounts = await self._run(TALLY, keys, token or "", ttl_ms, min(ttl_ms, TOKEN_TTL_MS), *args)
+        refused, *amounts = await self._run(TALLY, keys, token or "", ttl_ms, min(ttl_ms, token_ttl_ms), *args)
         return Tally(str(refused) or None, dict(zip(adds, map(int, amounts), strict=True)))
 
     async def amounts(self, book: str) -> dict[str, int]:

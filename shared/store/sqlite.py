@@ -21,7 +21,7 @@ from shared.clock import Clock, now_ms
 from shared.errors import StoreUnavailable
 from shared.store import sqlite_books
 from shared.store.cursors import Position, decode_cursor, encode_cursor
-from shared.store.protocol import Page, Row, Tally
+from shared.store.protocol import TOKEN_TTL_MS, Page, Row, Tally
 from shared.store.tokens import is_remembered, remember
 
 MIGRATIONS = ("schema.sql", "schema-2.sql")
@@ -142,7 +142,13 @@ class SqliteBackend:
         return await self._write(_take, bucket, limit, window_ms, now_ms, pause)
 
     async def tally(
-        self, book: str, adds: Mapping[str, int], caps: Mapping[str, int], token: str | None, ttl_ms: int
+        self,
+        book: str,
+        adds: Mapping[str, int],
+        caps: Mapping[str, int],
+        token: str | None,
+        ttl_ms: int,
+        token_ttl_ms: int = TOKEN_TTL_MS,
     ) -> Tally:
         """See `Backend.tally`."""
         return await self._write(sqlite_books.tally, book, adds, caps, token, self._clock(), ttl_ms)

@@ -237,3 +237,15 @@ async def test_a_server_that_may_lose_or_evict_jobs_is_warned_of(
             pass
     assert "append-only" in caplog.text
     assert "noeviction" in caplog.text
+
+
+async def test_a_book_remembers_its_tokens_as_long_as_is_asked_and_no_longer_than_it_lives(
+    redis_server: RedisServer, key_prefix: str
+) -> None:
+    day_ms = 86_400_000
+    async with opened(redis_server.url, key_prefix) as backend, administrator(redis_server) as client:
+        for book, ttl_ms, kept in (("usual", 400, 45), ("asked", 400, 135), ("short", 2, 2)):
+            asked = {"token_ttl_ms": 135 * day_ms} if book != "usual" else {}
+            await backend.tally(book, {"a": 1}, {}, "t", ttl_ms * day_ms, **asked)
+            left_ms = await client.pttl(f"{key_prefix}{{jobs}}:seen:{book}")
+            assert left_ms == pytest.approx(kept * day_ms, abs=60_000)

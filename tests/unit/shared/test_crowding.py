@@ -73,8 +73,8 @@ def test_a_postponed_job_is_looked_at_later_but_not_after_its_deadline() -> None
 async def test_what_stands_in_a_long_queue_is_asked_for_again_only_now_and_then() -> None:
     at, patient = Setting(), replace(POLICY, job_timeout_ms=3_600_000)
     await at.bus.start()
-    rules = {"due_at": partial(due_at, policy=patient), "expires_at": partial(expires_at, policy=patient)}
-    store = JobStore(at.backend, **rules, clock=at.clock)
+    due, expires = partial(due_at, policy=patient), partial(expires_at, policy=patient)
+    store = JobStore(at.backend, due_at=due, expires_at=expires, clock=at.clock)
     await store.create(accepted(1, record_id=None))
     crowds = Crowding(QueuesOf(generator__video__requested=CROWDED)).events
     emitter = Emitter(at.bus, "reconciler")

@@ -313,7 +313,7 @@ class TestLooks:
     def test_a_success_is_billed_unless_it_cost_nothing_and_a_failure_is_not_unless_it_cost_something(
         self, state: str, said: dict[str, object], billed: bool
     ) -> None:
-        costs = {"creditsConsumed": None, **said}
+        costs: dict[str, Any] = {"creditsConsumed": None, **said}
         failed = classify_look(Reply(200, bodies.record(state=state, resultJson={}, **costs)), bodies.TASK_ID)
         assert isinstance(failed, TaskFailed)
         assert failed.billed is billed

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,12 @@ from shared.job.model import AspectRatio, Clip, Job, JobStatus
 from shared.store import jobs
 from shared.store.jobs import DocumentUnreadable, JobStore
 from shared.store.memory import MemoryBackend
-from shared.store.protocol import Row
+from shared.store.protocol import TOKEN_TTL_MS, Row, Tally
+from shared.usage import book_of, day_of
+from tests.support.fixtures_store import FakeClock
+from tests.unit.shared.job.builders import T, accepted, fetching, generating, home
+
+DAY_MS = 86_400_000
 
 
 def a_job(job_id: str = "job_1") -> Job:
@@ -182,3 +188,57 @@ async def test_unknown_fields_of_a_newer_version_are_tolerated() -> None:
     newer = a_job().model_dump_json().replace('"schema_version":1', '"schema_version":2,"mood":"calm"')
     await backend.insert(Row("job_1", 1, "pending", 1, None, None, newer), "t")
     assert (await store_on(backend).get("job_1")).status is JobStatus.PENDING
+
+
+class Forgetful(MemoryBackend):
+    """Remembers tokens no longer than it must."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(clock)
+        self._forgets_at: dict[str, int] = {}
+
+    async def tally(
+        self,
+        book: str,
+        adds: Mapping[str, int],
+        caps: Mapping[str, int],
+        token: str | None,
+        ttl_ms: int,
+        token_ttl_ms: int = TOKEN_TTL_MS,
+    ) -> Tally:
+        now = self._clock()
+        if self._forgets_at.get(book, now) <= now and book in self._books:
+            self._books[book].tokens.clear()
+        self._forgets_at[book] = now + min(ttl_ms, token_ttl_ms)
+        return await super().tally(book, adds, caps, token, ttl_ms, token_ttl_ms)
+
+
+@pytest.mark.parametrize("days", [1, 44, 46, 100, 399, 500])
+@pytest.mark.parametrize("job_ttl_days", [1, 100])
+async def test_what_a_job_used_is_counted_once_however_late_it_is_deleted(days: int, job_ttl_days: int) -> None:
+    clock = FakeClock(T)
+    backend = Forgetful(clock)
+    store = JobStore(
+        backend, due_at=lambda _: None, expires_at=lambda _: None, clock=clock, job_ttl_ms=job_ttl_days * DAY_MS
+    )
+    await store.create(generating(accepted(1, record_id=None)))
+    await store.update("job_1", lambda job: home(fetching(job)))
+    book = book_of(day_of(T))
+    counted = await backend.amounts(book)
+    assert counted
+    clock.now += days * DAY_MS
+    await store.delete("job_1")
+    assert await backend.amounts(book) == (counted if days < 400 else {})
+
+
+async def test_what_a_crash_left_uncounted_is_counted_when_the_job_is_deleted_as_long_as_that_can_be_told() -> None:
+    for days, is_counted in ((100, True), (144, True), (146, False)):
+        clock = FakeClock(T)
+        backend = Forgetful(clock)
+        store = JobStore(
+            backend, due_at=lambda _: None, expires_at=lambda _: None, clock=clock, job_ttl_ms=100 * DAY_MS
+        )
+        await store.create(home(fetching(generating(accepted(1, record_id=None)))))
+        clock.now += days * DAY_MS
+        await store.delete("job_1")
+        assert bool(await backend.amounts(book_of(day_of(T)))) is is_counted
