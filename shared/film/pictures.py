@@ -155,11 +155,12 @@ def segment_command(
     return ffmpeg.output(picture, file_output(out), f="mp4", **options)
 
 
-def _stretch(clip: int, first: int, last: int, probes: Sequence[Probe], plan: Plan, wishes: Wishes) -> Any:
-    """Frames ``[first, last)`` of a clip, in the film's form and numbering, from time zero."""
+def _stretch(
+    clip: int, first: int, last: int, probes: Sequence[Probe], plan: Plan, wishes: Wishes, **options: Any
+) -> Any:
+    """Frames ``[first, last)`` of a clip, in the film's form and numbering, from time zero; ``options`` of its input."""
     probe, target, each = probes[clip], plan.target, plan.clips[clip]
     start = first
-    options: dict[str, Any] = {}
     if each.video is Action.COPY and probe.video.start_s == 0 and first:
         # Accurate seeking lands on the first frame not before half a frame ahead of the one wanted.
         options["ss"] = f"{float((first - Fraction(1, 2)) / target.fps):.6f}"
@@ -185,7 +186,10 @@ def _blended(segment: Segment, probes: Sequence[Probe], plan: Plan, wishes: Wish
     overlap, rate = segment.overlap, plan.target.fps
     tail = segment.last_frame - segment.first_frame - overlap
     before = _stretch(segment.clip, segment.first_frame, segment.last_frame, probes, plan, wishes)
-    after = _stretch(segment.clip + 1, 0, segment.into_last_frame or overlap, probes, plan, wishes)
+    # It may be the same file. ffmpeg-python takes equal nodes for one, which a graph may not lead out of twice; an
+    # option that changes nothing (no repetition, the default) tells the two inputs apart.
+    into = segment.into_last_frame or overlap
+    after = _stretch(segment.clip + 1, 0, into, probes, plan, wishes, stream_loop=0)
     parts = []
     if tail:
         halves = before.filter_multi_output("split", 2)

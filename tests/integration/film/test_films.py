@@ -224,6 +224,22 @@ async def test_transitions_can_differ_by_joint_and_join_odd_clips(clip_of: ClipM
     assert seen.marks[-30:] == [(3, frame) for frame in range(30)]
 
 
+@pytest.mark.parametrize("logo", [False, True])
+async def test_the_same_clip_twice_is_blended_with_itself_by_the_encoder(
+    logo: bool, clip_of: ClipMaker, tmp_path: Path
+) -> None:
+    mark = tmp_path / "logo.png"
+    Image.new("RGBA", (64, 64), (255, 255, 255, 255)).save(mark)
+    clip = clip_of(BASE)
+    wishes = Wishes(transition=Transition("fade", 0.2), size=(256, 144), logo=Logo(mark) if logo else None)
+
+    film = await stitch([clip, clip], tmp_path / "film.mp4", wishes)
+
+    seen = watch(film.path)
+    _check_clocks(seen, 66)
+    assert seen.marks[:30] + seen.marks[36:] == [(1, frame) for frame in (*range(30), *range(6, 36))]
+
+
 @pytest.mark.parametrize("fit", ["contain", "contain-blur", "cover"])
 async def test_a_portrait_clip_is_fitted_as_wished(fit: Fit, clip_of: ClipMaker, tmp_path: Path) -> None:
     clips = [clip_of(BASE), clip_of(replace(BASE, number=2, size=(108, 192)))]
