@@ -17,7 +17,7 @@ from typing import Any
 from .model import AudioInfo, Colour, Probe, VideoInfo
 
 #: To be raised whenever a field comes to mean something else: a text of another version is not read.
-_VERSION = "2"
+_VERSION = "3"
 #: How much of a file's beginning and end is in its fingerprint: in a clip's sample tables, which are at one or the
 #: other, stands the size of every picture.
 _FINGERPRINT_BYTES = 16 << 10

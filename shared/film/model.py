@@ -223,7 +223,7 @@ class VideoInfo:
         fps: Constant frame rate, or the average if ``constant_rate`` is false.
         constant_rate: Whether every frame lasts equally long.
         frames: Number of frames shown.
-        start_s: Presentation time of the first frame.
+        start_s: Presentation time of the first frame, on the file's own clock.
         duration_s: Presented duration.
         size_bytes: Size of the track's samples.
         parameter_sets: Per parameter set ``(type, id, bytes)``: which must agree between copied clips.
@@ -282,7 +282,7 @@ class AudioInfo:
         object_type: MPEG-4 audio object type (2 is AAC-LC); 0 if not AAC.
         sample_rate: In Hz.
         channels: Count.
-        start_s: Presentation time of the first sample.
+        start_s: Presentation time of the first sample, on the same clock.
         duration_s: Presented duration.
         size_bytes: Size of the track's samples.
         odd: Why packets cannot be copied as they are, in words; empty when they can.

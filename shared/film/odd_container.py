@@ -31,8 +31,8 @@ def inspect(path: str, container: str, max_streams: int, max_packets: int, *, wh
     If not ``whole``, the file is left behind its first picture, and only what that tells is of use.
 
     Returns:
-        ``{"error": code}`` or ``{"streams", "video", "audio", "start_s", "duration_s"}``; times in seconds from the
-        file's first timestamp.
+        ``{"error": code}`` or ``{"streams", "video", "audio", "declared_s"}``; times in seconds on the file's own
+        clock, which may begin anywhere.
     """
     import av
 
@@ -90,7 +90,6 @@ def _describe(
     if not times:
         return {"error": "no_frames"}
     context = picture.codec_context
-    start = min(times[0], heard[0])
     steps = [b - a for a, b in itertools.pairwise(times)]
     step = (times[-1] - times[0]) / len(steps) if steps else 1 / float(picture.average_rate or 25)
     # Containers with millisecond clocks round every timestamp: allow for that, and for nothing more.
@@ -110,7 +109,7 @@ def _describe(
         "step_s": step,
         "constant": constant,
         "frames": len(times),
-        "start_s": times[0] - start,
+        "start_s": times[0],
         "duration_s": times[-1] - times[0] + step,
         "bytes": size,
     }
@@ -121,7 +120,7 @@ def _describe(
             "codec": context.name,
             "sample_rate": context.sample_rate,
             "channels": context.layout.nb_channels,
-            "start_s": heard[0] - start,
+            "start_s": heard[0],
             "duration_s": heard[1] - heard[0],
             "bytes": heard_bytes,
         }

@@ -27,11 +27,10 @@ def clip_sound(probe: Probe, form: SoundTarget, samples: int) -> Any:
     Sound that starts before the picture is cut, a pause before it is filled with silence, and so is what is missing
     at the end: sound and picture stay together whatever the container's timestamps say.
     """
-    stream = clip_input(probe.path).audio
-    # ffmpeg has moved the file's first timestamp to zero by then.
-    begin_s = probe.video.start_s if probe.audio is None else min(probe.video.start_s, probe.audio.start_s)
-    if later_s := probe.video.start_s - begin_s:
-        stream = stream.filter("asetpts", f"PTS-{later_s:.6f}/TB")
+    # Without this, ffmpeg moves the first timestamp of all tracks to zero, of those that are left out, too.
+    stream = clip_input(probe.path, copyts=None).audio
+    if probe.video.start_s:
+        stream = stream.filter("asetpts", f"PTS-{probe.video.start_s:.6f}/TB")
     stream = stream.filter("aresample", form.sample_rate, **{"async": 1, "first_pts": 0})
     stream = stream.filter("aformat", sample_fmts="fltp", channel_layouts=layout_name(form.channels))
     stream = stream.filter("apad", whole_len=samples).filter("atrim", end_sample=samples)

@@ -233,6 +233,24 @@ async def test_encoded_sound_of_a_clip_that_starts_late_stays_in_sync(
     assert click == pytest.approx(36 / 30 + 0.8, abs=0.003)
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
+async def test_encoded_sound_stays_in_sync_where_another_track_starts_earlier(
+    suffix: str, clip_of: Callable[[Clip], Path], tmp_path: Path
+) -> None:
+    codec = {".mkv": {"codec": "libvpx-vp9", "extra": REALTIME}}.get(suffix, {})
+    source = clip_of(replace(Clip(number=2, frames=45, click_s=0.8), **codec))  # type: ignore[arg-type]
+    both = tmp_path / f"both{suffix}"
+    run([ffmpeg_exe(), "-v", "error", "-itsoffset", "0.7", "-i", str(source), "-i", str(clip_of(ORDINARY)), "-map", "0",
+         "-map", "1:a", "-c", "copy", str(both)])  # fmt: skip
+
+    film = await stitch([clip_of(ORDINARY), both], tmp_path / "film.mp4", Wishes(audio="exact"))
+
+    seen = watch(film.path)
+    assert seen.marks[-45:] == [(2, frame) for frame in range(45)]
+    click = int(np.argmax(np.abs(seen.sound) > 0.5)) / 48000
+    assert click == pytest.approx(36 / 30 + 0.8, abs=0.003)
+
+
 def test_full_range_is_seen_where_quicktime_does_not_say_it(tmp_path: Path) -> None:
     full = f"scale=in_range=tv:out_range=pc,setparams={BT709}"
     clip = Clip(frames=4, pixel_format="yuvj420p", extra=FAST, filters=full)

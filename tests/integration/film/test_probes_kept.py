@@ -40,7 +40,7 @@ async def test_a_packed_probe_is_the_probe_in_few_characters(clip_of: ClipMaker)
         assert found.packed().isascii()
 
 
-@pytest.mark.parametrize("text", ["", "2.", "2.!", "1.eJwDAAAAAAE=", "2.eJwDAAAAAAE=", "{}"])
+@pytest.mark.parametrize("text", ["", "3.", "3.!", "2.eJwDAAAAAAE=", "3.eJwDAAAAAAE=", "{}"])
 def test_a_text_that_is_no_packed_probe_is_a_value_error(text: str) -> None:
     with pytest.raises(ValueError, match="stored probe"):
         Probe.unpacked(text, Path("clip.mp4"))
