@@ -204,6 +204,11 @@ class Colour:
         return self.transfer in {16, 18}
 
 
+def display_size(width: int, height: int, sar: Fraction) -> tuple[int, int]:
+    """Return the size in square pixels of a picture that is not turned, rounded to even numbers."""
+    return max(2, round(width * sar) // 2 * 2), max(2, height // 2 * 2)
+
+
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
     """The picture track of a clip, as far as planning needs it.
@@ -267,10 +272,8 @@ class VideoInfo:
     @property
     def display_size(self) -> tuple[int, int]:
         """Size in square pixels, upright, rounded to even numbers."""
-        width, height = round(self.width * self.sar), self.height
-        if self.rotation in {90, 270}:
-            width, height = height, width
-        return max(2, width // 2 * 2), max(2, height // 2 * 2)
+        width, height = display_size(self.width, self.height, self.sar)
+        return (height, width) if self.rotation in {90, 270} else (width, height)
 
 
 @dataclass(frozen=True, slots=True)

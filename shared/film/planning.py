@@ -7,9 +7,10 @@ from fractions import Fraction
 
 from .errors import InvalidWishes, TooLong
 from .joints import lay_out
-from .model import AudioInfo, Colour, Fit, Probe, VideoInfo, Wishes
+from .majority import Form, find_majority, form_of, weigh
+from .model import AudioInfo, Fit, Probe, VideoInfo, Wishes
 from .plan_model import Action, ClipPlan, Cost, Plan, Segment, SoundAction, SoundTarget, Target
-from .rates import film_clock, frames_in
+from .rates import frames_in
 
 #: CPU seconds to encode one 1280x720 frame at preset ``medium`` (measured with x264: 133 s for 1440 frames).
 _FRAME_CPU_S = 0.092
@@ -18,13 +19,9 @@ _PRESET_FACTORS = {"ultrafast": 0.1, "superfast": 0.18, "veryfast": 0.4, "faster
 _CODEC_FACTORS = {"h264": 1.0, "hevc": 3.0, "av1": 3.0}
 #: AAC encodes about fifty times faster than real time on one core (measured).
 _SOUND_CPU_S = 1 / 50
-#: The frame rates a film takes over from clips that all have to be encoded anyway.
-_HIGHEST_INHERITED_FPS = 60
 #: Pictures have even numbers of pixels: this much is rounding.
 _SAME_SIZE = Fraction(101, 100)
 _DEFAULT_SOUND = SoundTarget(48_000, 2)
-
-_Form = tuple[str, int, int, Fraction, Fraction, Colour]
 
 
 def plan(
@@ -38,8 +35,8 @@ def plan(
 
     A clip's picture is copied only when every stream parameter that a decoder sees agrees with the majority's:
     codec, chroma, bit depth, size, pixel shape, colour description, progressive frames, frame rate, and H.264
-    parameter sets that are either equal or have ids of their own. All other clips are normalised to that form. Sound
-    is decided independently of the picture.
+    parameter sets that are either equal or have ids of their own. All other clips are normalised to that form. Clips
+    that cannot be copied have their say in its size and rate, too. Sound is decided independently of the picture.
 
     Args:
         probes: One per clip, in the order of the film.
@@ -99,12 +96,7 @@ def form_giver(probes: Sequence[Probe], wishes: Wishes) -> int:
     Unlike in a plan, bytes do not decide between equals: that there are more of them makes no form more common.
     """
     groups = _groups(probes, wishes, [_intrinsic_refusals(probe.video, wishes) for probe in probes])
-    if groups:
-        return max(groups.values(), key=lambda members: (_weight(probes, members)[0], -members[0]))[0]
-    target = _target_by_vote(probes, wishes)
-    size = (target.width, target.height)
-    alike = (i for i, each in enumerate(probes) if each.video.display_size == size and each.video.fps == target.fps)
-    return next(alike, 0)
+    return find_majority(probes, wishes, groups, by_bytes=False).clip
 
 
 def is_unwrapped(found: Probe, wishes: Wishes) -> bool:
@@ -140,10 +132,6 @@ def _target_frames(video: VideoInfo, fps: Fraction) -> int:
 # -- picture ----------------------------------------------------------------------------------------------------
 
 
-def _form(video: VideoInfo) -> _Form:
-    return (video.codec, video.width, video.height, video.sar, video.fps, video.colour)
-
-
 def _intrinsic_refusals(video: VideoInfo, wishes: Wishes) -> list[str]:
     """Why a clip could not be copied into any film of this codec."""
     found = list(video.odd)
@@ -171,16 +159,17 @@ def _choose_picture(
     refusals = [_intrinsic_refusals(probe.video, wishes) for probe in probes]
     groups = _groups(probes, wishes, refusals)
     # Encoding costs by the frame, so the majority is counted in seconds; bytes only decide between equals.
-    best = max(groups, key=lambda form: _weight(probes, groups[form]), default=None)
-    target = _target_like(best, wishes) if best else _target_by_vote(probes, wishes)
+    majority = find_majority(probes, wishes, groups)
+    target = majority.target(wishes)
     copied: frozenset[int] = frozenset()
-    if best:
-        copied, free_id = _compatible(probes, groups[best], wishes.codec)
+    if majority.form is not None:
+        members = groups[majority.form]
+        copied, free_id = _compatible(probes, members, wishes.codec)
         target = Target(
             target.codec, target.width, target.height, target.sar, target.fps, target.timescale, target.frame_ticks,
             target.colour, free_id,
         )  # fmt: skip
-        for index in set(groups[best]) - copied:
+        for index in set(members) - copied:
             refusals[index].append("its decoder headers clash with those of the other clips")
     for index, probe in enumerate(probes):
         if index not in copied:
@@ -191,37 +180,15 @@ def _choose_picture(
     return target, copied, refusals
 
 
-def _groups(probes: Sequence[Probe], wishes: Wishes, refusals: Sequence[Sequence[str]]) -> dict[_Form, list[int]]:
+def _groups(probes: Sequence[Probe], wishes: Wishes, refusals: Sequence[Sequence[str]]) -> dict[Form, list[int]]:
     """Return the clips that could be copied into a film as it was asked for, by their form."""
-    groups: dict[_Form, list[int]] = {}
+    groups: dict[Form, list[int]] = {}
     for index, probe in enumerate(probes):
         video = probe.video
         asked = (wishes.size in {None, (video.width, video.height)}) and wishes.fps in {None, video.fps}
         if not refusals[index] and asked:
-            groups.setdefault(_form(video), []).append(index)
+            groups.setdefault(form_of(video), []).append(index)
     return groups
-
-
-def _weight(probes: Sequence[Probe], members: Sequence[int]) -> tuple[float, int, int]:
-    seconds = sum(probes[index].duration_s for index in members)
-    return round(seconds, 3), sum(probes[index].video.size_bytes for index in members), -members[0]
-
-
-def _target_like(form: _Form, wishes: Wishes) -> Target:
-    _, width, height, sar, fps, colour = form
-    return Target(wishes.codec, width, height, sar, fps, *film_clock(fps), colour)
-
-
-def _target_by_vote(probes: Sequence[Probe], wishes: Wishes) -> Target:
-    """The form for a film of which nothing can be copied: what most of its seconds have."""
-    sizes: dict[tuple[int, int], float] = {}
-    rates: dict[Fraction, float] = {}
-    for probe in probes:
-        sizes[probe.video.display_size] = sizes.get(probe.video.display_size, 0) + probe.duration_s
-        rates[probe.video.fps] = rates.get(probe.video.fps, 0) + probe.duration_s
-    width, height = wishes.size or max(sizes, key=lambda size: sizes[size])
-    fps = wishes.fps or min(Fraction(_HIGHEST_INHERITED_FPS), max(rates, key=lambda rate: rates[rate]))
-    return Target(wishes.codec, width, height, Fraction(1), fps, *film_clock(fps), Colour(1, 1, 1))
 
 
 def _compatible(probes: Sequence[Probe], members: Sequence[int], codec: str) -> tuple[frozenset[int], int]:
@@ -235,7 +202,7 @@ def _compatible(probes: Sequence[Probe], members: Sequence[int], codec: str) -> 
     for index in members:
         groups.setdefault(header(index), []).append(index)
     order = [
-        index for group in sorted(groups.values(), key=lambda g: _weight(probes, g), reverse=True) for index in group
+        index for group in sorted(groups.values(), key=lambda g: weigh(probes, g), reverse=True) for index in group
     ]
     chosen: list[int] = []
     known: dict[tuple[str, int], bytes] = {}
@@ -272,9 +239,10 @@ def _differences(video: VideoInfo, target: Target) -> list[str]:
 def _picture_warnings(index: int, video: VideoInfo, target: Target, fit: Fit) -> list[str]:
     name, (width, height) = f"clip {index + 1}", video.display_size
     found = []
-    if target.scale_of((width, height), cover=fit == "cover") > _SAME_SIZE:
-        verb = "fill" if fit == "cover" else "fit"
-        found.append(f"{name} is enlarged from {width}x{height} to {verb} {target.width}x{target.height}")
+    scale = target.scale_of((width, height), cover=fit == "cover")
+    if not 1 / _SAME_SIZE <= scale <= _SAME_SIZE:
+        how, verb = "enlarged" if scale > 1 else "shrunk", "fill" if fit == "cover" else "fit"
+        found.append(f"{name} is {how} from {width}x{height} to {verb} {target.width}x{target.height}")
     if video.fps != target.fps:
         verb = "dropped" if video.fps > target.fps else "repeated"
         found.append(

@@ -90,6 +90,83 @@ def test_the_majority_by_seconds_decides_the_form_not_the_first_clip() -> None:
 
 
 @pytest.mark.parametrize(
+    "changes",
+    [
+        {"codec": "hevc"},
+        {"odd": ("it is shown rotated by 270 degrees",), "rotation": 270, "width": 720, "height": 1280},
+        {"interlaced": True},
+        {"bit_depth": 10},
+        {"colour": Colour(full_range=True)},
+        {"constant_rate": False, "fps": Fraction(2999, 100)},
+    ],
+)
+def test_clips_that_cannot_be_copied_are_not_outvoted_by_a_small_one_that_can(changes: dict[str, object]) -> None:
+    small = a_probe(width=160, height=90, fps=Fraction(10), frames=10, duration_s=1.0)
+
+    made = plan([a_probe(AAC, **changes)] * 3 + [small])
+
+    assert (made.target.width, made.target.height, made.target.fps) == (1280, 720, 30)
+    assert {clip.video for clip in made.clips} == {Action.NORMALISE}
+    assert any("clip 4 is enlarged from 160x90" in warning for warning in made.warnings)
+
+
+def test_a_clip_of_the_majoritys_size_and_rate_is_copied_though_most_of_them_cannot_be() -> None:
+    small = a_probe(width=160, height=90, fps=Fraction(10), frames=200, duration_s=20.0)
+
+    made = plan([a_probe(codec="hevc"), small, a_probe(codec="hevc"), a_probe()])
+
+    assert [clip.video for clip in made.clips] == [Action.NORMALISE] * 3 + [Action.COPY]
+
+
+def test_clips_of_one_size_and_many_rates_keep_their_size() -> None:
+    rates = [a_probe(codec="hevc", fps=Fraction(rate), duration_s=3.0) for rate in (24, 25, 30)]
+    small = a_probe(width=160, height=90, fps=Fraction(10), frames=40, duration_s=4.0)
+
+    made = plan([*rates, small])
+
+    assert (made.target.width, made.target.height, made.target.fps) == (1280, 720, 24)
+
+
+def test_sizes_and_rates_that_no_clip_has_together_are_not_put_together() -> None:
+    """Else nothing at all could be copied."""
+    most = a_probe(fps=Fraction(24), duration_s=10.0)
+    others = [a_probe(width=1920, height=1080, fps=Fraction(rate), duration_s=6.0) for rate in (25, 30)]
+
+    made = plan([*others, most])
+
+    assert [clip.video for clip in made.clips] == [Action.NORMALISE, Action.NORMALISE, Action.COPY]
+
+
+def test_a_short_clip_of_wide_pixels_does_not_take_columns_from_all_others() -> None:
+    wide = a_probe(width=640, sar=Fraction(2), duration_s=1.0, frames=30)
+
+    assert plan([a_probe(codec="hevc"), wide]).target.width == 1280
+    assert plan([a_probe(codec="hevc", sar=Fraction(2), width=640), wide]).clips[1].video is Action.COPY
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc"])
+@pytest.mark.parametrize(("frames", "fps"), [(1, Fraction(1, 10)), (20, Fraction(2)), (1, Fraction(30))])
+def test_a_still_has_no_say_in_the_rate_of_what_moves(codec: str, frames: int, fps: Fraction) -> None:
+    still = a_probe(None, codec=codec, frames=frames, fps=fps, duration_s=float(frames / fps))
+    moving = a_probe(fps=Fraction(25), frames=50, duration_s=2.0)
+
+    made = plan([still, moving, moving])
+
+    assert made.target.fps == 25
+    assert made.frames == round(25 * (still.duration_s + 4))
+    assert [clip.video for clip in made.clips[1:]] == [Action.COPY] * 2
+
+
+def test_a_film_of_stills_alone_keeps_their_rate() -> None:
+    still = a_probe(None, frames=1, fps=Fraction(1, 10), duration_s=10.0)
+
+    made = plan([still, still])
+
+    assert (made.frames, made.duration_s) == (2, 20)
+    assert {clip.video for clip in made.clips} == {Action.COPY}
+
+
+@pytest.mark.parametrize(
     ("changes", "reason"),
     [
         ({"fps": Fraction(24)}, "24 frames per second"),
@@ -128,6 +205,12 @@ def test_enlarging_a_clip_is_never_silent() -> None:
     made = plan([a_probe(), a_probe(width=320, height=180), a_probe()])
 
     assert any("clip 2 is enlarged from 320x180" in warning for warning in made.warnings)
+
+
+def test_shrinking_a_clip_is_never_silent() -> None:
+    made = plan([a_probe(), a_probe(width=1920, height=1080), a_probe()])
+
+    assert made.warnings == ("clip 2 is shrunk from 1920x1080 to fit 1280x720",)
 
 
 @pytest.mark.parametrize(("fit", "enlarged"), [("cover", True), ("contain", False), ("contain-blur", False)])
