@@ -50,10 +50,33 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """What the packet planner needs to know of a source: how many packets, and which sample is its zero."""
+    """What the packet planner needs to know of a source, in its media samples.
+
+    Attributes:
+        packets: How many there are.
+        zero: Media sample that sounds when the clip's first picture is shown.
+        begin: First media sample that may be heard.
+        end: Media sample at which the sound ends; ``None`` if with the last packet.
+    """
 
     packets: int
     zero: int
+    begin: int = 0
+    end: int | None = None
+
+    def audible(self, length: int) -> tuple[int, int]:
+        """Return the packets ``[first, last)`` that may be copied: those in which nothing hidden is to be heard.
+
+        What an edit list hides is of no matter outside the clip's own ``length`` (in samples), nor is less of it than
+        a placement is off, lest every clip whose clocks round differently be encoded at its ends.
+        """
+        first, last, stop = 0, self.packets, min(self.packets * FRAME_SAMPLES, self.zero + length)
+        if self.begin - max(0, self.zero) > FRAME_SAMPLES // 2:
+            first = -(-self.begin // FRAME_SAMPLES) + _MARGIN_PACKETS
+        if self.end is not None and stop - self.end > FRAME_SAMPLES // 2:
+            # The window of a packet reaches into the one behind it.
+            last = self.end // FRAME_SAMPLES - 1
+        return first, last
 
 
 def plan_packets(
@@ -88,7 +111,8 @@ def plan_packets(
         shift = shifts[index]
         low = 0 if index == 0 else _after(max(ends[index - 1], begins[index]) + fade)
         high = total if index == len(spans) - 1 else _before(min(begins[index + 1], ends[index]) - fade)
-        low, high = max(low, shift, 0), min(high, shift + span.packets, total)
+        first, last = span.audible(places[index].length)
+        low, high = max(low, shift + first, 0), min(high, shift + last, total)
         if high > low:
             owner[low:high] = index
     changes = [0, *(np.flatnonzero(np.diff(owner)) + 1).tolist(), total]
@@ -249,7 +273,9 @@ def plan_splicing(
         channels: 1, 2 or 6.
         bit_rate: Of what is encoded, in bits per second.
     """
-    spans = [None if source is None else Span(source.packets, source.zero) for source in sources]
+    spans = [
+        None if source is None else Span(source.packets, source.zero, source.begin, source.end) for source in sources
+    ]
     runs, errors = plan_packets(spans, places, sample_rate)
     fresh = [run for run in runs if run.clip is None]
     form = {"sample_rate": sample_rate, "channels": channels, "bit_rate": bit_rate}

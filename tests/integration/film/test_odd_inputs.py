@@ -251,6 +251,27 @@ async def test_encoded_sound_stays_in_sync_where_another_track_starts_earlier(
     assert click == pytest.approx(36 / 30 + 0.8, abs=0.003)
 
 
+@pytest.mark.parametrize("before", [0, 1])
+async def test_sound_that_an_edit_list_hides_is_not_heard_where_the_rest_is_copied(
+    before: int, clip_of: Callable[[Clip], Path], tmp_path: Path
+) -> None:
+    data = bytearray(clip_of(Clip(number=2, frames=45, click_s=0.8)).read_bytes())
+    at = data.index(b"elst", data.index(b"elst") + 4) + 12  # of the second track
+    data[at : at + 4] = (int.from_bytes(data[at : at + 4], "big") // 3).to_bytes(4, "big")
+    hiding = tmp_path / "hiding.mp4"
+    hiding.write_bytes(data)
+
+    film = await stitch([*[clip_of(ORDINARY)] * before, hiding], tmp_path / "film.mp4")
+
+    assert film.plan.clips[before].sound is SoundAction.COPY
+    assert film.fallbacks == ()
+    seen = watch(film.path)
+    assert seen.complaints == ""
+    from_s = before * 36 / 30 + 0.5 + 512 / 48000
+    assert np.abs(seen.sound[round(from_s * 48000) + 1024 :]).max() < 0.001
+    assert np.abs(seen.sound).max() > 0.005
+
+
 def test_full_range_is_seen_where_quicktime_does_not_say_it(tmp_path: Path) -> None:
     full = f"scale=in_range=tv:out_range=pc,setparams={BT709}"
     clip = Clip(frames=4, pixel_format="yuvj420p", extra=FAST, filters=full)

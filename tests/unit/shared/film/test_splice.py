@@ -81,6 +81,28 @@ def test_only_a_handful_of_packets_around_each_joint_is_encoded() -> None:
     assert max(encoded) <= 8
 
 
+@pytest.mark.parametrize("others", [0, 1])
+def test_no_packet_is_copied_in_which_hidden_sound_is_to_be_heard(others: int) -> None:
+    places = [Placement(index * 480_000, 480_000) for index in range(1 + 2 * others)]
+    spans: list[Span | None] = [Span(470, 1024, 1024, 481_024)] * len(places)
+    spans[others] = Span(470, 1024, 97_000, 240_000)
+
+    runs, _ = plan_packets(spans, places, RATE)
+
+    (copied,) = (run for run in runs if run.clip == others)
+    assert 97_000 <= FRAME_SAMPLES * copied.source_first <= 97_000 + 2 * FRAME_SAMPLES
+    # The window of the last packet ends with the one behind it.
+    reached = FRAME_SAMPLES * (copied.source_first + copied.last - copied.first + 1)
+    assert 240_000 - 2 * FRAME_SAMPLES <= reached <= 240_000
+
+
+@pytest.mark.parametrize("off", [-500, 0, 500])
+def test_a_clip_whose_sound_ends_about_with_its_picture_is_copied_to_its_ends(off: int) -> None:
+    runs, _ = plan_packets([Span(470, 1024, 1024 + abs(off), 480_256 + off)], [Placement(0, 479_232)], RATE)
+
+    assert [(run.first, run.last, run.clip) for run in runs] == [(0, 469, 0)]
+
+
 def test_placement_errors_do_not_add_up_over_a_hundred_clips() -> None:
     places = [Placement(index * 27_200, 27_200) for index in range(100)]
 
