@@ -221,7 +221,7 @@ class VideoInfo:
         height: Likewise.
         sar: Sample (pixel) aspect ratio.
         rotation: Degrees clockwise the player must turn the picture: 0, 90, 180, 270, or -1 for another matrix.
-        chroma: ``4:2:0`` and the like.
+        chroma: ``4:2:0`` and the like, or ``RGB``.
         bit_depth: Bits of a luma sample.
         interlaced: Whether fields may occur.
         colour: Colour description.
@@ -268,6 +268,11 @@ class VideoInfo:
     head: str = field(default="", repr=False)
     head_reach: tuple[int, ...] = field(default=(), repr=False)
     head_note: str = ""
+
+    @property
+    def is_rgb(self) -> bool:
+        """Whether samples are red, green and blue (or of a palette), not yet luma and chroma by any matrix."""
+        return self.chroma == "RGB"
 
     @property
     def display_size(self) -> tuple[int, int]:

@@ -100,6 +100,7 @@ def _describe(
         "height": context.height,
         "sar": str(picture.sample_aspect_ratio or context.sample_aspect_ratio or "1"),
         "pix_fmt": context.pix_fmt or "",
+        "rgb": context.format is not None and (context.format.is_rgb or context.format.has_palette),
         "range": int(getattr(context, "color_range", 0) or 0),
         "primaries": int(getattr(context, "color_primaries", 2) or 2),
         "transfer": int(getattr(context, "color_trc", 2) or 2),

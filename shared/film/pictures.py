@@ -11,7 +11,7 @@ from typing import Any
 import ffmpeg
 
 from .ffmpeg_binary import sets_chroma_location
-from .model import SVT_PRESETS, Fit, Logo, Probe, Wishes
+from .model import SVT_PRESETS, Fit, Logo, Probe, VideoInfo, Wishes
 from .plan_model import Action, Plan, Segment, Target
 from .process import file_output, picture_input, restricted_input
 from .rates import LAST_FRAME_STEPS
@@ -19,6 +19,8 @@ from .rates import LAST_FRAME_STEPS
 _MATRIX_NAMES = {1: "bt709", 5: "bt470bg", 6: "smpte170m", 9: "bt2020nc"}
 _PRIMARIES_NAMES = {1: "bt709", 5: "bt470bg", 6: "smpte170m", 9: "bt2020"}
 _TRANSFER_NAMES = {1: "bt709", 6: "smpte170m", 13: "iec61966-2-1"}
+_HDR_TRANSFER_NAMES = {16: "smpte2084", 18: "arib-std-b67"}
+_UNSPECIFIED = 2
 _LOGO_FORMATS = "png_pipe,jpeg_pipe,webp_pipe"
 #: A clip's last frames may be missing on a coarse clock; more than this and the count check fails the clip.
 _PAD_FRAMES = 3
@@ -54,7 +56,7 @@ def conform(stream: Any, probe: Probe, target: Target, fit: Fit, frames: int) ->
         stream = stream.filter("setpts", "PTS-STARTPTS")
         stream = stream.filter("fps", fps=str(target.fps), start_time=0)
     if video.colour.is_hdr:
-        stream = _tone_map(stream)
+        stream = _tone_map(stream, video)
     shaped = stream.filter("format", "yuv420p") if _same_form(probe, target) else _shape(stream, probe, target, fit)
     return shaped.filter("tpad", stop=_pad_frames(probe, target), stop_mode="clone").filter("trim", end_frame=frames)
 
@@ -77,7 +79,17 @@ def _same_form(probe: Probe, target: Target) -> bool:
     return same and video.chroma == "4:2:0" and video.bit_depth == 8 and not video.colour.full_range
 
 
-def _tone_map(stream: Any) -> Any:
+def _tone_map(stream: Any, video: VideoInfo) -> Any:
+    """Bring HDR down to what the film has. Where its tags are incomplete, they are what HDR is made with: BT.2020."""
+    colour = video.colour
+    described = {"color_trc": _HDR_TRANSFER_NAMES[colour.transfer]}
+    if colour.primaries == _UNSPECIFIED:
+        described["color_primaries"] = "bt2020"
+    if not video.is_rgb:
+        described["range"] = "full" if colour.full_range else "limited"
+        if colour.matrix == _UNSPECIFIED:
+            described["colorspace"] = "bt2020nc"
+    stream = stream.filter("setparams", **described)
     linear = stream.filter("zscale", t="linear", npl=100).filter("format", "gbrpf32le").filter("zscale", p="bt709")
     mapped = linear.filter("tonemap", tonemap="hable", desat=0)
     return mapped.filter("zscale", t="bt709", m="bt709", r="tv").filter("format", "yuv420p")
@@ -88,6 +100,10 @@ def _scale(stream: Any, size: tuple[int, int], probe: Probe, target: Target) -> 
     colour = probe.video.colour
     if colour.full_range:
         options["in_range"] = "pc"
+    if probe.video.is_rgb and not colour.is_hdr:
+        # Left alone, swscale makes BT.601 of it; and behind another filter it would not be here that it is made.
+        options["out_color_matrix"] = _MATRIX_NAMES.get(target.colour.matrix, "bt709")
+        return stream.filter("scale", **options).filter("format", "yuv420p")
     if not colour.is_hdr and colour.matrix in _MATRIX_NAMES and target.colour.matrix in _MATRIX_NAMES:
         options |= {
             "in_color_matrix": _MATRIX_NAMES[colour.matrix],

@@ -12,7 +12,7 @@ from .model import Probe, Wishes
 from .plan_model import Action, Plan, Segment
 
 #: To be raised whenever the same clips and wishes are made into another piece.
-_VERSION = "2"
+_VERSION = "3"
 #: Where in the film, and of what use, a piece is: it does not change its pictures.
 _NO_PART_OF_IT = ("clip", "reason")
 

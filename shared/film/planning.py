@@ -137,7 +137,9 @@ def _intrinsic_refusals(video: VideoInfo, wishes: Wishes) -> list[str]:
     found = list(video.odd)
     if video.codec != wishes.codec:
         found.append(f"it is {video.codec}, the film {wishes.codec}")
-    if video.chroma != "4:2:0":
+    if video.is_rgb:
+        found.append("it is RGB, the film luma and chroma")
+    elif video.chroma != "4:2:0":
         found.append(f"its chroma is {video.chroma} instead of 4:2:0")
     if video.bit_depth != 8:
         found.append(f"it has {video.bit_depth} bits per sample instead of 8")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from . import odd_container
-from .entries import parse_visual_entry
+from .entries import VIDEO_CODECS, parse_visual_entry
 from .errors import ClipError, Damaged, NotAVideo, TimedOut, TooLarge, TooLong, Truncated, Unsupported
 from .limits import Limits
 from .model import AudioInfo, Colour, Probe, VideoInfo
@@ -25,6 +25,8 @@ from .tracks import audio_info, rotation_notes, video_info
 _MP4_FIRST_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"})
 #: Codecs of which we read what the stream itself says of its colours.
 _TELL_COLOURS = frozenset({"h264", "vp9"})
+#: Of all others we know nothing but what libav says: they may be RGB, or of more than eight bits.
+_TELL_SAMPLES = frozenset(VIDEO_CODECS.values())
 _LIBAV_FORMATS = {"mp4": "mov", "fmp4": "mov", "matroska": "matroska", "mpegts": "mpegts"}
 
 
@@ -124,8 +126,9 @@ def _probe_mp4(path: Path, limits: Limits, flag: StopFlag) -> Probe:
         if picture is None:
             raise NotAVideo(f"{name} has no picture track")
         video = video_info(path, picture, limits)
-        if video.codec not in _TELL_COLOURS and not parse_visual_entry(picture.entries[0]).has_range:
-            video = replace(video, colour=_colour_by_libav(path, limits, flag) or video.colour)
+        has_range = parse_visual_entry(picture.entries[0]).has_range
+        if video.codec not in _TELL_SAMPLES or (video.codec not in _TELL_COLOURS and not has_range):
+            video = _completed_by_libav(video, path, limits, flag, has_range=has_range)
         audio = audio_info(sound) if sound is not None and len(sound.sizes) else None
     except Mp4Truncated as error:
         raise Truncated(f"{name} is cut short: {error}") from error
@@ -143,13 +146,27 @@ def _probe_mp4(path: Path, limits: Limits, flag: StopFlag) -> Probe:
     return Probe(path, "mp4", movie.file_bytes, video.duration_s, video, audio)
 
 
-def _colour_by_libav(path: Path, limits: Limits, flag: StopFlag) -> Colour | None:
-    """Ask libav for colours that stand in headers of the stream that we do not read."""
+def _completed_by_libav(video: VideoInfo, path: Path, limits: Limits, flag: StopFlag, *, has_range: bool) -> VideoInfo:
+    """Ask libav for colours and kinds of samples that stand in headers of the stream that we do not read."""
     try:
         seen = _ask_libav(path, "mp4", limits, flag, whole=False).get("video")
     except TimedOut:
-        return None
-    return None if seen is None else _colour_seen(seen)
+        seen = None
+    if seen is None:
+        return video
+    chroma, bit_depth = _samples_seen(seen)
+    if video.codec in _TELL_SAMPLES and not seen["rgb"]:
+        chroma, bit_depth = video.chroma, video.bit_depth
+    return replace(video, chroma=chroma, bit_depth=bit_depth, colour=video.colour if has_range else _colour_seen(seen))
+
+
+def _samples_seen(seen: dict[str, Any]) -> tuple[str, int]:
+    """Return chroma and bit depth as :class:`VideoInfo` has them."""
+    pixel_format = seen["pix_fmt"]
+    chroma = next((f"{d[0]}:{d[1]}:{d[2]}" for d in ("420", "422", "444", "440") if d in pixel_format), "?")
+    chroma = "4:2:0" if pixel_format.startswith(("nv12", "p010")) else chroma
+    depth = next((bits for bits in (16, 14, 12, 10, 9) if f"{bits}le" in pixel_format), 8)
+    return "RGB" if seen["rgb"] else chroma, depth
 
 
 def _colour_seen(seen: dict[str, Any]) -> Colour:
@@ -186,10 +203,7 @@ def _by_libav(path: Path, container: str, size: int, limits: Limits, flag: StopF
 
 def _video_from_libav(seen: dict[str, Any], container: str) -> VideoInfo:
     rate = snap_rate(1 / seen["step_s"] if seen["step_s"] > 0 else 0.0, seen["frames"])
-    pixel_format = seen["pix_fmt"]
-    chroma = next((f"{d[0]}:{d[1]}:{d[2]}" for d in ("420", "422", "444", "440") if d in pixel_format), "?")
-    chroma = "4:2:0" if pixel_format.startswith(("nv12", "p010")) else chroma
-    depth = next((bits for bits in (16, 14, 12, 10, 9) if f"{bits}le" in pixel_format), 8)
+    chroma, depth = _samples_seen(seen)
     sar = Fraction(seen["sar"]) or Fraction(1)
     rotation = seen["rotation"] if seen["rotation"] in {0, 90, 180, 270} else -1
     return VideoInfo(

@@ -45,6 +45,7 @@ _ENDED_BY_SIGNAL = 255
 #: From a byte of a name that is not UTF-8, as Python holds it, to a character for private use that nobody uses.
 _AWAY = 0x10_0000
 _AWAY_BYTES = re.compile("[\U0010dc80-\U0010dcff]")
+_CLOSING = "Nothing was written into output file"
 _ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C"}
 
 
@@ -264,5 +265,7 @@ def failure_of(code: int, said: str) -> EngineError:
         return TimedOut("ffmpeg used up its CPU time, or was told to end", detail=said)
     if "cannot allocate memory" in lowered or "out of memory" in lowered:
         return TooLarge("ffmpeg needed more memory than it is allowed", detail=said)
-    last = next((line for line in reversed(said.splitlines()) if line.strip()), f"exit status {code}")
-    return EncodeFailed(f"ffmpeg failed: {last.strip()[:300]}", detail=said)
+    lines = [line.strip() for line in said.splitlines() if line.strip()] or [f"exit status {code}"]
+    # That there is no output is how it closes when a filter or decoder gave up, and that stands at the beginning.
+    telling = lines[0] if _CLOSING in lines[-1] else lines[-1]
+    return EncodeFailed(f"ffmpeg failed: {telling[:300]}", detail=said)

@@ -57,13 +57,16 @@ def video_info(path: Path, track: Track, limits: Limits) -> VideoInfo:
     rotation = _ROTATIONS.get((track.matrix[0], track.matrix[1], track.matrix[3], track.matrix[4]), -1)
     odd += rotation_notes(rotation)
     base = _Stream.read(path, track, entry, odd)
+    colour = _colour(entry, base.colour)
+    # Matrix 0 is none at all: the three planes are green, blue and red.
+    is_rgb = base.chroma == "4:4:4" and 0 in {colour.matrix, base.colour.matrix}
     last_s = _last_duration_s(track, shown, rate, constant=constant)
     spread_s = float(shown[-1] - shown[0]) / track.timescale
     return VideoInfo(
         codec=VIDEO_CODECS.get(entry.kind, entry.kind.decode("latin-1").strip()), profile=base.profile,
         level=base.level, width=base.size[0], height=base.size[1], sar=entry.sar or base.sar, rotation=rotation,
-        chroma=base.chroma, bit_depth=base.bit_depth, interlaced=base.interlaced,
-        colour=_colour(entry, base.colour), fps=rate, constant_rate=constant, frames=len(shown), start_s=start_s,
+        chroma="RGB" if is_rgb else base.chroma, bit_depth=base.bit_depth, interlaced=base.interlaced,
+        colour=colour, fps=rate, constant_rate=constant, frames=len(shown), start_s=start_s,
         duration_s=float(len(shown) / rate) if constant else spread_s + last_s, size_bytes=int(track.sizes.sum()),
         parameter_sets=base.parameter_sets, entry=entry.whole, idr_frames=base.idr_frames,
         clean_cuts=tuple(_clean_cuts(track.ranks).tolist()), odd=tuple(odd),

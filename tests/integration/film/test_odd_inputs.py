@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
 from shared.film import Action, SoundAction, Wishes, ffmpeg_exe, probe, stitch
+from shared.film.model import Fit
 from tests.support.media import Clip, dominant_hz, make_clip, remux, run, watch
 
 ORDINARY = Clip(number=1, frames=36)
@@ -20,6 +22,15 @@ REALTIME = ("-deadline", "realtime")
 BT709 = "color_primaries=bt709:color_trc=bt709:colorspace=bt709"
 HDR = ("-tag:v", "hvc1", "-color_primaries", "bt2020", "-color_trc", "smpte2084", "-colorspace", "bt2020nc",
        "-x265-params", "log-level=error:colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc")  # fmt: skip
+PQ, HLG = "smpte2084", "arib-std-b67"
+
+
+def _hdr(transfer: str, primaries: str | None = None) -> tuple[str, ...]:
+    """Tags of HDR that leave out what is not said here."""
+    said = {"color_trc": transfer} | ({"color_primaries": primaries} if primaries else {})
+    own = f"transfer={transfer}" + (f":colorprim={primaries}" if primaries else "")
+    options = [word for name, value in said.items() for word in (f"-{name}", value)]
+    return ("-tag:v", "hvc1", *options, "-x265-params", f"log-level=error:{own}")
 
 
 @dataclass(frozen=True)
@@ -140,6 +151,11 @@ ODD = [
     Odd("wide pixels", _clip(size=(144, 108), filters="setsar=4/3"), ALL),
     Odd("BT.709 colours", _clip(extra=FAST, filters=f"setparams={BT709}"), ALL),
     Odd("HDR (PQ)", _clip(codec="libx265", pixel_format="yuv420p10le", extra=(*FAST, *HDR)), ALL),
+    Odd("HDR (PQ), the rest unsaid", _clip(codec="libx265", pixel_format="yuv420p10le", extra=(*FAST, *_hdr(PQ))), ALL),
+    Odd("HDR (HLG), its matrix unsaid",
+        _clip(codec="libx265", pixel_format="yuv420p10le", extra=(*FAST, *_hdr(HLG, "bt2020"))), ALL),
+    Odd("RGB", _clip(codec="libx264rgb", pixel_format="rgb24"), ALL),
+    Odd("a still", _clip(frames=1, fps="1/10", audio=None), [0] * 300, sound=SoundAction.SILENCE),
     Odd("rotated", _rotated, ALL, rotated=True),
     Odd("rotated, fragmented, variable frame rate", _rotated_unevenly, list(range(29)), sound=SoundAction.ENCODE,
         rotated=True),
@@ -281,6 +297,45 @@ def test_full_range_is_seen_where_quicktime_does_not_say_it(tmp_path: Path) -> N
     colour = probe(path).video.colour
 
     assert (colour.primaries, colour.matrix, colour.full_range) == (1, 1, True)
+
+
+@pytest.mark.parametrize("fit", ["contain", "contain-blur", "cover"])
+@pytest.mark.parametrize(
+    ("name", "codec", "samples"),
+    [
+        ("clip.mp4", "libx264rgb", "rgb24"),
+        ("clip.mkv", "libx264rgb", "rgb24"),
+        ("clip.mov", "png", "rgb24"),
+        ("clip.mov", "qtrle", "rgb24"),
+    ],
+)
+async def test_colours_of_rgb_are_those_of_the_film(
+    name: str, codec: str, samples: str, fit: Fit, tmp_path: Path
+) -> None:
+    source = tmp_path / name
+    colour = "color=0x20C040:size=96x64:rate=25:duration=0.2"
+    picture = ("-f", "lavfi", "-i", colour, "-vf", f"format={samples}")
+    run([ffmpeg_exe(), "-v", "error", *picture, "-c:v", codec, "-pix_fmt", samples, str(source)])
+    assert probe(source).video.is_rgb
+
+    film = await stitch([source], tmp_path / "film.mp4", Wishes(size=(96, 64), fit=fit))
+
+    with av.open(str(film.path)) as seen:
+        frame = next(seen.decode(video=0))
+        assert frame.colorspace == av.video.reformatter.Colorspace.ITU709
+        luma, blue, red = (bytes(plane)[0] for plane in frame.planes)
+    y, u, v = (luma - 16) / 219, (blue - 128) / 224, (red - 128) / 224
+    shown = {"red": y + 1.5748 * v, "green": y - 0.1873 * u - 0.4681 * v, "blue": y + 1.8556 * u}
+    wanted = {"red": 0x20 / 255, "green": 0xC0 / 255, "blue": 0x40 / 255}
+    assert shown == pytest.approx(wanted, abs=0.012)
+
+
+def test_kinds_of_samples_are_seen_of_codecs_whose_headers_we_do_not_read(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "clip.mov", Clip(frames=2, codec="prores_ks", pixel_format="yuv422p10le", extra=()))
+
+    video = probe(path).video
+
+    assert (video.chroma, video.bit_depth) == ("4:2:2", 10)
 
 
 async def test_hdr_is_seen_where_only_the_pictures_say_it(tmp_path: Path) -> None:

@@ -172,6 +172,7 @@ def test_a_film_of_stills_alone_keeps_their_rate() -> None:
         ({"fps": Fraction(24)}, "24 frames per second"),
         ({"sar": Fraction(4, 3)}, "instead of"),
         ({"chroma": "4:4:4"}, "4:4:4"),
+        ({"chroma": "RGB"}, "it is RGB"),
         ({"bit_depth": 10}, "10 bits"),
         ({"interlaced": True}, "interlaced"),
         ({"colour": Colour(1, 1, 1)}, "colours"),

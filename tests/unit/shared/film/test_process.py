@@ -57,6 +57,16 @@ def test_the_last_message_is_the_one_people_see() -> None:
     assert "Conversion failed!" in failure_of(1, "noise\nConversion failed!\n\n").message
 
 
+def test_the_first_message_is_the_one_people_see_where_the_last_only_says_that_there_is_no_output() -> None:
+    said = (
+        "[Parsed_zscale_3 @ 0x1] code 3074: no path between colorspaces\n"
+        "[vf#0:0 @ 0x2] Error while filtering: Generic error in an external library\n"
+        "[out#0/mp4 @ 0x3] Nothing was written into output file, because at least one of its streams is empty"
+    )
+
+    assert failure_of(1, said).message == f"ffmpeg failed: {said.splitlines()[0]}"
+
+
 SUMMARY = """[Parsed_ebur128_0 @ 0x1] Summary:
   Integrated loudness:
     I:         -17.3 LUFS
