@@ -149,6 +149,11 @@ def encoder_options(target: Target, wishes: Wishes, threads: int) -> dict[str, A
     return options
 
 
+def square_pixels(stream: Any) -> Any:
+    """Append the filters that give a picture the shape in which a film is seen: stills have square pixels."""
+    return stream.filter("scale", w="max(2,trunc(iw*sar/2)*2)", h="ih").filter("setsar", "1")
+
+
 def segment_command(
     segment: Segment, probes: Sequence[Probe], plan: Plan, wishes: Wishes, out: Path, threads: int
 ) -> Any:
@@ -249,10 +254,12 @@ def _widened(stream: Any) -> Any:
 
 def _stamp(picture: Any, logo: Logo, target: Target) -> Any:
     width = max(2, round(target.width * logo.width_share))
-    margin = round(target.width * logo.margin_share)
+    # Shares are of the width that is seen; where pixels are wide, as long a way up takes more of them.
+    height = f"max(1,round(ow*ih/iw*{target.sar}))"
+    beside, above = (round(target.width * share * logo.margin_share) for share in (1, target.sar))
     vertical, _, horizontal = logo.corner.partition("-")
-    mark = restricted_input(logo.path, _LOGO_FORMATS).filter("scale", w=width, h=-1, flags="lanczos")
+    mark = restricted_input(logo.path, _LOGO_FORMATS).filter("scale", w=width, h=height, flags="lanczos")
     mark = mark.filter("format", "rgba").filter("colorchannelmixer", aa=logo.opacity)
-    x = margin if horizontal == "left" else f"W-w-{margin}"
-    y = margin if vertical == "top" else f"H-h-{margin}"
+    x = beside if horizontal == "left" else f"W-w-{beside}"
+    y = above if vertical == "top" else f"H-h-{above}"
     return ffmpeg.filter([picture, mark], "overlay", x=x, y=y, format="yuv420", eof_action="repeat")

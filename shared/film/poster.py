@@ -8,6 +8,7 @@ import ffmpeg
 
 from .errors import EncodeFailed
 from .limits import Limits
+from .pictures import square_pixels
 from .process import clip_input, file_output, run_ffmpeg
 from .work_folder import partial_beside
 
@@ -36,7 +37,8 @@ async def make_poster(film: Path, output: Path, at_s: float, limits: Limits = Li
         )
         for seek, extent in attempts:
             options = {"q:v": 3, "f": "image2", "update": 1, "an": None, "pix_fmt": "yuvj420p"} | extent
-            stream = ffmpeg.output(clip_input(film, **seek).video, file_output(temporary), **options)
+            picture = square_pixels(clip_input(film, **seek).video)
+            stream = ffmpeg.output(picture, file_output(temporary), **options)
             temporary.unlink(missing_ok=True)
             await run_ffmpeg(stream, limits, timeout_s=limits.inspect_timeout_s)
             if temporary.exists() and temporary.stat().st_size:

@@ -10,6 +10,7 @@ import ffmpeg
 
 from .errors import EncodeFailed, InvalidWishes
 from .limits import Limits
+from .pictures import square_pixels
 from .probing import probe
 from .process import clip_input, file_output, run_ffmpeg
 from .work_folder import partial_beside
@@ -76,7 +77,7 @@ async def make_contact_sheet(
     # Picture k is the first frame of the k-th equal part; short films repeat their last picture.
     numbers = sorted({frames * index // wanted for index in range(wanted)})
     chosen = "+".join(f"eq(n,{number})" for number in numbers)
-    pictures = clip_input(film).video.filter("select", chosen).filter("scale", w=width, h=-2)
+    pictures = square_pixels(clip_input(film).video.filter("select", chosen)).filter("scale", w=width, h=-2)
     pictures = pictures.filter("setpts", "N/TB").filter("tpad", stop=wanted, stop_mode="clone")
     sheet = pictures.filter("tile", f"{columns}x{rows}", padding=4, margin=4)
     options = {"frames:v": 1, "q:v": 4, "f": "image2", "update": 1, "pix_fmt": "yuvj420p", "fps_mode": "passthrough"}

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import av
 import numpy as np
@@ -399,6 +399,43 @@ async def test_a_logo_is_laid_over_every_frame(clip_of: ClipMaker, tmp_path: Pat
     _check_clocks(seen, 72)
     assert all(luma[-10:-4, -30:-8].min() > 215 for luma in seen.luma)
     assert seen.marks[36:] == [(2, frame) for frame in range(36)]
+
+
+WIDE_PIXELS = Clip(number=2, size=(96, 108), filters="setsar=2", frames=30)
+
+
+@pytest.mark.parametrize("corner", ["top-left", "bottom-right"])
+async def test_a_logo_keeps_its_shape_where_pixels_are_wide(
+    corner: Literal["top-left", "bottom-right"], clip_of: ClipMaker, tmp_path: Path
+) -> None:
+    logo = tmp_path / "logo.png"
+    Image.new("RGBA", (40, 40), (255, 255, 255, 255)).save(logo)
+    wishes = Wishes(logo=Logo(logo, corner=corner, width_share=0.25, opacity=1.0, margin_share=0.05))
+    black = replace(WIDE_PIXELS, filters="setsar=2,drawbox=c=black:t=fill")
+
+    film = await stitch([clip_of(black)], tmp_path / "film.mp4", wishes)
+
+    assert (film.plan.target.width, film.plan.target.sar) == (96, 2)
+    rows, columns = np.nonzero(watch(film.path).luma[-1] > 125)
+    width, height = np.ptp(columns) + 1, np.ptp(rows) + 1
+    beside = columns.min() if corner == "top-left" else 95 - columns.max()
+    above = rows.min() if corner == "top-left" else 107 - rows.max()
+    assert (2 * width, height) == pytest.approx((48, 48), abs=2)
+    assert (2 * beside, above) == pytest.approx((10, 10), abs=2)
+
+
+async def test_stills_of_a_film_with_wide_pixels_have_the_shape_that_is_seen(
+    clip_of: ClipMaker, tmp_path: Path
+) -> None:
+    film = await stitch([clip_of(WIDE_PIXELS)] * 2, tmp_path / "film.mp4", Wishes(poster_at_s=0.5))
+    sheet = await make_contact_sheet(film.path, tmp_path / "sheet.jpg", columns=1, rows=1, width=96)
+
+    assert film.poster is not None
+    sizes = []
+    for path in (film.poster, sheet):
+        with Image.open(path) as picture:
+            sizes.append(picture.size)
+    assert sizes == [(192, 108), (96 + 8, 54 + 8)]
 
 
 async def test_a_poster_is_taken_at_the_wished_second_even_beyond_the_end(clip_of: ClipMaker, tmp_path: Path) -> None:
