@@ -18,7 +18,7 @@ class Limits:
         fps: Highest frame rate accepted as real.
         streams: Most streams of one input.
         moov_bytes: Largest MP4 header read into memory.
-        samples: Most packets of one track.
+        samples: Most packets of one track; of sound that is not compressed, most chunks.
         output_bytes: Largest file that ffmpeg or the engine may write.
         memory_bytes: Address space of each ffmpeg process.
         cpu_s: CPU seconds of each ffmpeg process.

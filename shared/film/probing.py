@@ -129,7 +129,7 @@ def _probe_mp4(path: Path, limits: Limits, flag: StopFlag) -> Probe:
         has_range = parse_visual_entry(picture.entries[0]).has_range
         if video.codec not in _TELL_SAMPLES or (video.codec not in _TELL_COLOURS and not has_range):
             video = _completed_by_libav(video, path, limits, flag, has_range=has_range)
-        audio = audio_info(sound) if sound is not None and len(sound.sizes) else None
+        audio = audio_info(sound) if sound is not None and sound.samples else None
     except Mp4Truncated as error:
         raise Truncated(f"{name} is cut short: {error}") from error
     except Mp4TooLarge as error:

@@ -223,7 +223,7 @@ def audio_info(track: Track) -> AudioInfo:
     """Describe a sound track."""
     odd: list[str] = []
     how = track.presentation
-    total = int(track.durations.sum())
+    total = track.ticks
     offset, begin, end = (how.offset, how.begin, how.end) if how else (0, 0, None)
     if how is None:
         odd.append("its edit list cuts it into parts")
@@ -251,5 +251,5 @@ def audio_info(track: Track) -> AudioInfo:
         ):
             odd.append("its packets are irregular")
     return AudioInfo(
-        codec, object_type, sample_rate, channels, start_s, heard / track.timescale, int(track.sizes.sum()), tuple(odd)
+        codec, object_type, sample_rate, channels, start_s, heard / track.timescale, track.size_bytes, tuple(odd)
     )

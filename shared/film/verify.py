@@ -100,7 +100,7 @@ def _sound_duration_s(audio: Track) -> float:
     how = audio.presentation
     if how is None:
         raise VerifyFailed("the sound has an unexpected edit list")
-    total = int(audio.durations.sum())
+    total = audio.ticks
     return (min(total, total if how.end is None else how.end) - how.offset) / audio.timescale
 
 

@@ -59,9 +59,27 @@ class Presentation:
     begin: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What is told of a track whose samples are not told apart.
+
+    Attributes:
+        samples: How many there are.
+        size_bytes: Of all of them.
+        ticks: How long all of them last.
+    """
+
+    samples: int
+    size_bytes: int
+    ticks: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Track:
     """Sample tables of one track, one array element per sample in decoding order.
+
+    Sound that is not AAC and has samples of one size (PCM: 48,000 of them a second) is never copied, and only its
+    totals are read: its tables are empty.
 
     Attributes:
         kind: What the handler says it is.
@@ -77,6 +95,7 @@ class Track:
         matrix: The nine numbers of the track's transformation.
         width: From the track header, whole pixels.
         height: Likewise.
+        totals: Instead of tables; ``None`` where there are tables.
     """
 
     kind: TrackKind
@@ -92,6 +111,22 @@ class Track:
     matrix: tuple[int, ...]
     width: int
     height: int
+    totals: Totals | None = None
+
+    @property
+    def samples(self) -> int:
+        """How many samples there are."""
+        return len(self.sizes) if self.totals is None else self.totals.samples
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of all samples."""
+        return int(self.sizes.sum()) if self.totals is None else self.totals.size_bytes
+
+    @property
+    def ticks(self) -> int:
+        """How long all samples last."""
+        return int(self.durations.sum()) if self.totals is None else self.totals.ticks
 
     @property
     def decode_times(self) -> IntArray:
@@ -151,7 +186,7 @@ def read_movie(path: Path, *, max_moov_bytes: int = 64 << 20, max_samples: int =
     Args:
         path: The file.
         max_moov_bytes: Largest header accepted.
-        max_samples: Most samples of one track.
+        max_samples: Most samples of one track, or chunks where samples are not told apart.
 
     Raises:
         Mp4Truncated: The file ends too early.
@@ -214,9 +249,15 @@ def _read_track(trak: Index, movie_timescale: int, file_bytes: int, max_samples:
         none = np.zeros(0, np.int64)
         return Track(kind, _timescale(media.require(b"mdhd")), movie_timescale, (), none, none, none, none,
                      np.zeros(0, np.bool_), (), matrix, width, height)  # fmt: skip
-    entries, reordered = tables.require(b"stsd"), tables.get(b"ctts")
-    if not list(entries.children(8)):
+    entries = tuple(_whole(box) for box in tables.require(b"stsd").children(8))
+    if not entries:
         raise Mp4Error("a track has no sample description")
+    if kind == "audio" and entries[0][4:8] != b"mp4a" and tables.require(b"stsz").u32(4):
+        none = np.zeros(0, np.int64)
+        return Track(kind, _timescale(media.require(b"mdhd")), movie_timescale, entries, none, none, none, none,
+                     np.zeros(0, np.bool_), _read_edits(trak), matrix, width, height,
+                     _read_totals(tables, file_bytes, max_samples))  # fmt: skip
+    reordered = tables.get(b"ctts")
     sizes = _read_sizes(tables.require(b"stsz"), max_samples)
     offsets = _read_offsets(tables, sizes)
     if len(sizes) and offsets.min() < 0:
@@ -230,7 +271,7 @@ def _read_track(trak: Index, movie_timescale: int, file_bytes: int, max_samples:
         kind=kind,
         timescale=_timescale(media.require(b"mdhd")),
         movie_timescale=movie_timescale,
-        entries=tuple(_whole(box) for box in entries.children(8)),
+        entries=entries,
         offsets=offsets,
         sizes=sizes,
         durations=_read_runs(tables.require(b"stts"), len(sizes), ">u4"),
@@ -241,6 +282,29 @@ def _read_track(trak: Index, movie_timescale: int, file_bytes: int, max_samples:
         width=width,
         height=height,
     )
+
+
+def _read_totals(tables: Index, file_bytes: int, max_chunks: int) -> Totals:
+    """Count what lies in a track of samples of one size, chunk by chunk."""
+    size, total = tables.require(b"stsz").u32(4), tables.require(b"stsz").u32(8)
+    if not total:
+        return Totals(0, 0, 0)
+    every, held = _read_chunks(tables, total, max_chunks)
+    chunks, held = every[held > 0], held[held > 0]
+    if chunks.min() < 0:
+        raise Mp4Error("a sample lies before the file's first byte")
+    # What is more than the file is cut down to that, lest the sums leave the range of numbers.
+    reach = np.minimum(held, file_bytes // size + 1) * size
+    if int(chunks.max()) > file_bytes or int((chunks + reach).max()) > file_bytes:
+        raise Mp4Truncated("some samples lie beyond the end of the file")
+    if total * size > file_bytes:
+        raise Mp4Error("its samples overlap")
+    clock = tables.require(b"stts")
+    rows = clock.table(8, clock.u32(4), 2)
+    shares = _share_out(rows[:, 0], total)
+    # In two halves, since a whole product may leave the range of numbers.
+    high, low = (int((shares * part).sum()) for part in (rows[:, 1] >> 16, rows[:, 1] & 0xFFFF))
+    return Totals(total, total * size, (high << 16) + low)
 
 
 def _whole(box: Box) -> bytes:
@@ -256,20 +320,20 @@ def _read_sizes(box: Box, max_samples: int) -> IntArray:
     return np.full(count, fixed, np.int64) if fixed else box.table(12, count)[:, 0]
 
 
-def _expand(counts: IntArray, values: IntArray, total: int) -> IntArray:
-    """Repeat each value ``counts`` times, none of them negative, exactly ``total`` in all, whatever they claim."""
+def _share_out(counts: IntArray, total: int) -> IntArray:
+    """Return counts, none of them negative, cut down to exactly ``total`` in all, whatever they claim."""
     if int(counts.sum()) == total:
-        return np.repeat(values, counts)
+        return counts
     ends = np.minimum(np.cumsum(counts), total)
     if total and (not len(ends) or ends[-1] < total):
         raise Mp4Error("a table describes fewer samples than there are")
-    return np.repeat(values, np.diff(ends, prepend=0)) if total else np.zeros(0, np.int64)
+    return np.diff(ends, prepend=0)
 
 
 def _read_runs(box: Box, total: int, value_type: str) -> IntArray:
     rows = box.table(8, box.u32(4), 2, value_type)
     # A count is unsigned in either kind of table; one beyond any track's is cut down to its samples anyway.
-    return _expand(rows[:, 0] & 0xFFFF_FFFF, rows[:, 1], total)
+    return np.repeat(rows[:, 1], _share_out(rows[:, 0] & 0xFFFF_FFFF, total))
 
 
 def _read_sync(box: Box | None, total: int) -> npt.NDArray[np.bool_]:
@@ -284,14 +348,26 @@ def _read_sync(box: Box | None, total: int) -> npt.NDArray[np.bool_]:
 
 
 def _read_offsets(tables: Index, sizes: IntArray) -> IntArray:
+    total = len(sizes)
+    if not total:
+        return np.zeros(0, np.int64)
+    chunks, held = _read_chunks(tables, total)
+    starts = np.zeros(total + 1, np.int64)
+    np.cumsum(sizes, out=starts[1:])
+    first_in_chunk = np.cumsum(held) - held
+    offsets: IntArray = starts[:total] + np.repeat(chunks - starts[first_in_chunk], held)
+    return offsets
+
+
+def _read_chunks(tables: Index, total: int, max_chunks: int | None = None) -> tuple[IntArray, IntArray]:
+    """Return where each chunk begins, and how many of ``total`` samples it holds."""
     wide = tables.get(b"co64")
     table = wide or tables.get(b"stco")
     if table is None:
         raise Mp4Error("a track has no chunk offsets")
+    if max_chunks is not None and table.u32(4) > max_chunks:
+        raise Mp4TooLarge(f"a track has {table.u32(4)} chunks")
     chunks = table.table(8, table.u32(4), 1, ">u8" if wide else ">u4")[:, 0]
-    total = len(sizes)
-    if not total:
-        return np.zeros(0, np.int64)
     chunk_runs = tables.require(b"stsc")
     rows = chunk_runs.table(8, chunk_runs.u32(4), 3)
     first = rows[:, 0]
@@ -300,11 +376,7 @@ def _read_offsets(tables: Index, sizes: IntArray) -> IntArray:
     if (rows[:, 2] != 1).any():
         raise Mp4Error("samples of different descriptions are mixed in one track")
     per_chunk = np.repeat(rows[:, 1], np.append(first[1:], len(chunks) + 1) - first)
-    first_in_chunk = np.minimum(np.cumsum(per_chunk) - per_chunk, total)
-    starts = np.zeros(total + 1, np.int64)
-    np.cumsum(sizes, out=starts[1:])
-    offsets: IntArray = starts[:total] + _expand(per_chunk, chunks - starts[first_in_chunk], total)
-    return offsets
+    return chunks, _share_out(per_chunk, total)
 
 
 def _read_edits(trak: Index) -> tuple[Edit, ...]:

@@ -12,13 +12,21 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.film import EngineError, Limits
+from shared.film import EngineError, Limits, probe
 from shared.film.mp4 import Mp4Error, Mp4Truncated, OutputTrack, read_movie, write_movie, writer
 from shared.film.mp4.boxes import Box, make_box
 from shared.film.mp4.layout import run_lengths
 from shared.film.splice import Arrivals
 from shared.film.tracks import audio_info, video_info
 from tests.support.media import Clip, make_clip
+
+
+@pytest.fixture(scope="module")
+def uncompressed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clip of two thirds of a second with PCM sound, of which every sample is one in the track."""
+    return make_clip(
+        tmp_path_factory.mktemp("pcm") / "clip.mov", Clip(frames=20, gop=7, audio="pcm_s16le", audio_extra=())
+    )
 
 
 @pytest.fixture(scope="module")
@@ -231,8 +239,10 @@ def _inspect(path: Path) -> None:
 
 @settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
-def test_no_damage_to_a_header_escapes_the_readers_own_errors(real: Path, data: st.DataObject) -> None:
-    whole = bytearray(real.read_bytes())
+def test_no_damage_to_a_header_escapes_the_readers_own_errors(
+    real: Path, uncompressed: Path, data: st.DataObject
+) -> None:
+    whole = bytearray(data.draw(st.sampled_from([real, uncompressed])).read_bytes())
     start = whole.rindex(b"moov") - 4
     for _ in range(data.draw(st.integers(1, 12))):
         at = data.draw(st.integers(start, len(whole) - 4))
@@ -242,6 +252,51 @@ def test_no_damage_to_a_header_escapes_the_readers_own_errors(real: Path, data: 
         path = Path(folder) / "x.mp4"
         path.write_bytes(whole)
         _inspect(path)
+
+
+def test_of_uncompressed_sound_only_the_totals_are_read(uncompressed: Path) -> None:
+    movie = read_movie(uncompressed, max_samples=1000)
+
+    sound = movie.first("audio")
+    assert sound is not None
+    assert (sound.samples, sound.size_bytes, sound.ticks, len(sound.sizes)) == (32_000, 128_000, 32_000, 0)
+    found = audio_info(sound)
+    assert (found.duration_s, found.size_bytes, found.start_s) == (pytest.approx(2 / 3), 128_000, 0)
+    assert found.odd
+
+
+def test_a_minute_of_uncompressed_sound_is_within_the_ordinary_limits(tmp_path: Path) -> None:
+    kind = Clip(frames=60, fps="1", size=(32, 32), audio="pcm_s16le", audio_extra=(), channels=1)
+
+    found = probe(make_clip(tmp_path / "clip.mov", kind))
+
+    assert found.audio is not None
+    assert found.audio.duration_s == pytest.approx(60)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({(b"stsz", 8): 35_000, (b"stsc", 12): 33_000}, "overlap"),
+        ({(b"stsz", 4): 2**31}, "beyond the end"),
+        ({(b"stsz", 4): 5, (b"stsc", 12): 2**31}, "beyond the end"),
+        ({(b"stco", 8): 2**32 - 1}, "beyond the end"),
+        ({(b"stts", 8): 5}, "fewer samples"),
+        ({(b"stsc", 12): 0}, "fewer samples"),
+        ({(b"stco", 4): 2**20}, "1048576 chunks"),
+    ],
+)
+def test_uncompressed_sound_that_the_file_cannot_hold_is_an_error(
+    changes: dict[tuple[bytes, int], int], said: str, uncompressed: Path, tmp_path: Path
+) -> None:
+    whole = bytearray(uncompressed.read_bytes())
+    for (table, offset), value in changes.items():
+        place = whole.rindex(table) + 4 + offset
+        whole[place : place + 4] = value.to_bytes(4, "big")
+    (broken := tmp_path / "x.mov").write_bytes(whole)
+
+    with pytest.raises(Mp4Error, match=said):
+        read_movie(broken, max_samples=10_000)
 
 
 def test_a_sound_track_without_samples_is_described(real: Path, tmp_path: Path) -> None:
