@@ -77,8 +77,8 @@ def find_majority(
     def weight(pair: tuple[tuple[int, int], Fraction]) -> tuple[float, float, int, int]:
         size, fps = pair
         copied = sorted(index for form in groups if _pair(form, wishes) == pair for index in groups[form])
-        seconds, *rest = weigh(probes, copied or pairs[pair], by_bytes=by_bytes)
-        return round(sizes[size] + rates[fps], 3), seconds if copied else 0.0, *rest
+        seconds, size_bytes, early = weigh(probes, copied or pairs[pair], by_bytes=by_bytes)
+        return round(sizes[size] + rates[fps], 3), seconds if copied else 0.0, size_bytes, early
 
     size, fps = chosen = max(pairs, key=weight)
     shapes = _pixel_shapes(probes, pairs[chosen])

@@ -415,7 +415,7 @@ async def test_a_logo_keeps_its_shape_where_pixels_are_wide(
 
     film = await stitch([clip_of(black)], tmp_path / "film.mp4", wishes)
 
-    assert (film.plan.target.width, film.plan.target.sar) == (96, 2)
+    assert (film.plan.target.width, film.plan.target.sar) == (96, Fraction(2))
     rows, columns = np.nonzero(watch(film.path).luma[-1] > 125)
     width, height = np.ptp(columns) + 1, np.ptp(rows) + 1
     beside = columns.min() if corner == "top-left" else 95 - columns.max()

@@ -261,7 +261,8 @@ def test_of_uncompressed_sound_only_the_totals_are_read(uncompressed: Path) -> N
     assert sound is not None
     assert (sound.samples, sound.size_bytes, sound.ticks, len(sound.sizes)) == (32_000, 128_000, 32_000, 0)
     found = audio_info(sound)
-    assert (found.duration_s, found.size_bytes, found.start_s) == (pytest.approx(2 / 3), 128_000, 0)
+    assert (found.size_bytes, found.start_s) == (128_000, 0)
+    assert found.duration_s == pytest.approx(2 / 3)
     assert found.odd
 
 

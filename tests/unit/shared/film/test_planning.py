@@ -105,7 +105,7 @@ def test_clips_that_cannot_be_copied_are_not_outvoted_by_a_small_one_that_can(ch
 
     made = plan([a_probe(AAC, **changes)] * 3 + [small])
 
-    assert (made.target.width, made.target.height, made.target.fps) == (1280, 720, 30)
+    assert (made.target.width, made.target.height, made.target.fps) == (1280, 720, Fraction(30))
     assert {clip.video for clip in made.clips} == {Action.NORMALISE}
     assert any("clip 4 is enlarged from 160x90" in warning for warning in made.warnings)
 
@@ -124,7 +124,7 @@ def test_clips_of_one_size_and_many_rates_keep_their_size() -> None:
 
     made = plan([*rates, small])
 
-    assert (made.target.width, made.target.height, made.target.fps) == (1280, 720, 24)
+    assert (made.target.width, made.target.height, made.target.fps) == (1280, 720, Fraction(24))
 
 
 def test_sizes_and_rates_that_no_clip_has_together_are_not_put_together() -> None:
