@@ -13,8 +13,11 @@ import resource
 import sys
 from typing import Any
 
-#: A decoder holds some pictures back before it gives the first.
-_FIRST_WITHIN_PACKETS = 64
+#: A clip may be cut out of a stream in the midst of a group of pictures, which are ten seconds at most as a rule; and a
+#: decoder holds some pictures back before it gives the first.
+_FIRST_WITHIN_PACKETS = 320
+#: Times of a packet and of its picture that differ by less are the same.
+_SAME_TIME_S = 0.0005
 
 
 def _restrict(memory_bytes: int, cpu_s: int) -> None:
@@ -31,8 +34,8 @@ def inspect(path: str, container: str, max_streams: int, max_packets: int, *, wh
     If not ``whole``, the file is left behind its first picture, and only what that tells is of use.
 
     Returns:
-        ``{"error": code}`` or ``{"streams", "video", "audio", "declared_s"}``; times in seconds on the file's own
-        clock, which may begin anywhere.
+        ``{"error": code}`` or ``{"streams", "video", "audio", "declared_s", "seen_s"}``; times in seconds on the
+        file's own clock, which may begin anywhere.
     """
     import av
 
@@ -66,19 +69,27 @@ def inspect(path: str, container: str, max_streams: int, max_packets: int, *, wh
                 heard = [min(heard[0], at), max(heard[1], at + float((packet.duration or 0) * packet.time_base))]
                 heard_bytes += packet.size
         declared = source.duration / 1_000_000 if source.duration else 0.0
-        found = _describe(picture, sound, sorted(times), size, heard, heard_bytes)
+        first_s = first.get("first_s", float("-inf")) - _SAME_TIME_S
+        found = _describe(picture, sound, sorted(at for at in times if at > first_s), size, heard, heard_bytes)
         if "video" in found:
             found["video"] |= first
-        return found | {"streams": len(source.streams), "declared_s": declared}
+        seen_s = max(times, default=0.0) - min(times, default=0.0)
+        return found | {"streams": len(source.streams), "declared_s": declared, "seen_s": seen_s}
 
 
 def _first_picture(packet: Any) -> dict[str, Any]:
-    """Say what only a decoded picture tells: how it is turned (clockwise, in degrees), and whether it is interlaced."""
+    """Say what only a decoded picture tells.
+
+    Returns:
+        When it is shown, in seconds (what comes before it refers to pictures that are not there); how it is turned,
+        clockwise in degrees; and whether it is interlaced.
+    """
     import av
 
     try:
         for frame in packet.decode():
-            return {"rotation": -frame.rotation % 360, "interlaced": bool(frame.interlaced_frame)}
+            turned = {"rotation": -frame.rotation % 360, "interlaced": bool(frame.interlaced_frame)}
+            return turned if frame.time is None else turned | {"first_s": float(frame.time)}
     except av.FFmpegError:
         pass  # Whoever makes a film of it will say so; what is asked here is what the file holds.
     return {}

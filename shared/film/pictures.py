@@ -179,7 +179,10 @@ def segment_command(
 def _stretch(
     clip: int, first: int, last: int, probes: Sequence[Probe], plan: Plan, wishes: Wishes, **options: Any
 ) -> Any:
-    """Frames ``[first, last)`` of a clip, in the film's form and numbering, from time zero; ``options`` of its input."""
+    """Frames ``[first, last)`` of a clip, in the film's form and numbering, from time zero.
+
+    ``options`` are for its input.
+    """
     probe, target, each = probes[clip], plan.target, plan.clips[clip]
     start = first
     if each.video is Action.COPY and probe.video.start_s == 0 and first:

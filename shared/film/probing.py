@@ -127,8 +127,13 @@ def _probe_mp4(path: Path, limits: Limits, flag: StopFlag) -> Probe:
             raise NotAVideo(f"{name} has no picture track")
         video = video_info(path, picture, limits)
         has_range = parse_visual_entry(picture.entries[0]).has_range
-        if video.codec not in _TELL_SAMPLES or (video.codec not in _TELL_COLOURS and not has_range):
-            video = _completed_by_libav(video, path, limits, flag, has_range=has_range)
+        begins_late = 0 not in video.idr_frames
+        untold = video.codec not in _TELL_SAMPLES or (video.codec not in _TELL_COLOURS and not has_range)
+        seen = _seen_by_libav(path, limits, flag) if begins_late or untold else None
+        if begins_late and seen is not None and (first_s := seen.get("first_s")) is not None:
+            video = video_info(path, picture, limits, first_s=first_s)
+        if untold and seen is not None:
+            video = _completed(video, seen, has_range=has_range)
         audio = audio_info(sound) if sound is not None and sound.samples else None
     except Mp4Truncated as error:
         raise Truncated(f"{name} is cut short: {error}") from error
@@ -146,14 +151,17 @@ def _probe_mp4(path: Path, limits: Limits, flag: StopFlag) -> Probe:
     return Probe(path, "mp4", movie.file_bytes, video.duration_s, video, audio)
 
 
-def _completed_by_libav(video: VideoInfo, path: Path, limits: Limits, flag: StopFlag, *, has_range: bool) -> VideoInfo:
-    """Ask libav for colours and kinds of samples that stand in headers of the stream that we do not read."""
+def _seen_by_libav(path: Path, limits: Limits, flag: StopFlag) -> dict[str, Any] | None:
+    """Ask libav what the beginning of the picture track tells; ``None`` if that takes too long or there is none."""
     try:
-        seen = _ask_libav(path, "mp4", limits, flag, whole=False).get("video")
+        seen: dict[str, Any] | None = _ask_libav(path, "mp4", limits, flag, whole=False).get("video")
     except TimedOut:
-        seen = None
-    if seen is None:
-        return video
+        return None
+    return seen
+
+
+def _completed(video: VideoInfo, seen: dict[str, Any], *, has_range: bool) -> VideoInfo:
+    """Add colours and kinds of samples that stand in headers of the stream that we do not read."""
     chroma, bit_depth = _samples_seen(seen)
     if video.codec in _TELL_SAMPLES and not seen["rgb"]:
         chroma, bit_depth = video.chroma, video.bit_depth
@@ -196,8 +204,9 @@ def _by_libav(path: Path, container: str, size: int, limits: Limits, flag: StopF
             heard["codec"], 0, heard["sample_rate"], heard["channels"], heard["start_s"], heard["duration_s"],
             heard["bytes"], (f"the container is {container}",),
         )  # fmt: skip
-    if answer["declared_s"] > 1.0 and video.duration_s < 0.5 * answer["declared_s"] and container == "matroska":
-        raise Truncated(f"{name} is cut short: {video.duration_s:.1f} s of {answer['declared_s']:.1f} s are there")
+    declared_s, seen_s = answer["declared_s"], answer["seen_s"]
+    if declared_s > 1.0 and seen_s < 0.5 * declared_s and container == "matroska":
+        raise Truncated(f"{name} is cut short: {seen_s:.1f} s of {declared_s:.1f} s are there")
     return Probe(path, container, size, video.duration_s, video, audio)
 
 

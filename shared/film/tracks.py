@@ -16,7 +16,7 @@ from .h264 import IDR_SLICE, NON_IDR_SLICE, PPS_NAL, SPS_NAL, AvcConfig, H264Err
 from .limits import Limits
 from .model import AudioInfo, Colour, VideoInfo
 from .mp4 import Mp4Error, Track
-from .mp4.boxes import IntArray
+from .mp4.boxes import IntArray, Mp4TooLarge
 from .rates import LAST_FRAME_STEPS, snap_rate
 
 _ROTATIONS = {
@@ -33,8 +33,14 @@ _KEY_FRAME_HEAD_BYTES = 16 << 10
 _KEY_FRAMES_READ = 1024
 
 
-def video_info(path: Path, track: Track, limits: Limits) -> VideoInfo:
+def video_info(path: Path, track: Track, limits: Limits, *, first_s: float | None = None) -> VideoInfo:
     """Describe a picture track.
+
+    Args:
+        path: The file.
+        track: Its sample tables.
+        limits: What is acceptable.
+        first_s: When the first picture that decodes is shown, if that was looked at.
 
     Raises:
         Mp4Error: The sample description cannot be read.
@@ -50,7 +56,9 @@ def video_info(path: Path, track: Track, limits: Limits) -> VideoInfo:
     if entry.width * entry.height > limits.pixels:
         raise TooLarge(f"{path.name} claims {entry.width}x{entry.height}; the limit is {limits.pixels} pixels")
     odd: list[str] = []
-    shown, start_s = _shown(track, odd)
+    shown = _shown(track, odd, limits.samples)
+    if first_s is not None:
+        shown = _decodable(shown, track.timescale, first_s, odd)
     rate, constant = _rate(track.timescale, shown, int(track.durations[-1]))
     if not constant:
         odd.append("its frames are not evenly spaced (variable frame rate)")
@@ -61,7 +69,7 @@ def video_info(path: Path, track: Track, limits: Limits) -> VideoInfo:
     # Matrix 0 is none at all: the three planes are green, blue and red.
     is_rgb = base.chroma == "4:4:4" and 0 in {colour.matrix, base.colour.matrix}
     last_s = _last_duration_s(track, shown, rate, constant=constant)
-    spread_s = float(shown[-1] - shown[0]) / track.timescale
+    start_s, spread_s = float(shown[0]) / track.timescale, float(shown[-1] - shown[0]) / track.timescale
     return VideoInfo(
         codec=VIDEO_CODECS.get(entry.kind, entry.kind.decode("latin-1").strip()), profile=base.profile,
         level=base.level, width=base.size[0], height=base.size[1], sar=entry.sar or base.sar, rotation=rotation,
@@ -94,24 +102,54 @@ def _last_duration_s(track: Track, shown: IntArray, rate: Fraction, *, constant:
     return min(float(track.durations[-1]) / track.timescale, LAST_FRAME_STEPS / float(rate)) or float(1 / rate)
 
 
-def _shown(track: Track, odd: list[str]) -> tuple[IntArray, float]:
-    """Return the sorted media times of the frames that are shown, and when the first is."""
+def _shown(track: Track, odd: list[str], most: int) -> IntArray:
+    """Return when frames are shown, ascending, in the track's ticks.
+
+    Raises:
+        Mp4Error: There are none, or more than ``most``.
+    """
     times = np.sort(track.presentation_times)
     how = track.presentation
     if how is None:
         odd.append("its edit list cuts it into parts")
-        length = sum(e.duration for e in track.edits if e.media_time >= 0) / track.movie_timescale
-        count = max(1, min(len(times), round(length * len(times) * track.timescale / max(1, track.durations.sum()))))
-        return times[:count], 0.0
-    step = int(np.median(track.durations))
-    visible = times[times + step // 2 >= how.begin]
-    if how.end is not None:
-        visible = visible[visible < how.end - step // 4]
+        visible = _parts_shown(track, times, most)
+    else:
+        step = int(np.median(track.durations))
+        visible = times[times + step // 2 >= how.begin] - how.offset
+        if how.end is not None:
+            visible = visible[visible < how.end - how.offset - step // 4]
     if not len(visible):
         raise Mp4Error("the edit list hides every frame")
-    if len(visible) < len(times):
+    if how is not None and len(visible) < len(times):
         odd.append(f"its edit list hides {len(times) - len(visible)} frames")
-    return visible, float(visible[0] - how.offset) / track.timescale
+    return visible
+
+
+def _parts_shown(track: Track, times: IntArray, most: int) -> IntArray:
+    """Return the same for an edit list of several entries, which may repeat parts of the track."""
+    parts: list[IntArray] = []
+    at = frames = 0
+    for edit in track.edits:
+        begin, end = (track.media_ticks(ticks) for ticks in (at, at + edit.duration))
+        at += edit.duration
+        if edit.media_time < 0:
+            continue
+        low, high = np.searchsorted(times, (edit.media_time, edit.media_time + end - begin)).tolist()
+        frames += high - low
+        if frames > most:
+            raise Mp4TooLarge(f"its edit list shows more than {most} frames")
+        parts.append(times[low:high] - edit.media_time + begin)
+    return np.concatenate(parts) if parts else times[:0]
+
+
+def _decodable(shown: IntArray, timescale: int, first_s: float, odd: list[str]) -> IntArray:
+    """Leave out what is shown before the first picture that decodes."""
+    step = int(np.median(np.diff(shown))) if len(shown) > 1 else 0
+    there = shown[shown >= first_s * timescale - step / 2]
+    if not 0 < len(there) < len(shown):
+        return shown
+    odd.append(f"its first {len(shown) - len(there)} pictures refer to some that are not there")
+    return there
 
 
 def _rate(timescale: int, shown: IntArray, last_ticks: int) -> tuple[Fraction, bool]:

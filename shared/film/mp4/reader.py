@@ -147,14 +147,15 @@ class Track:
         while edits and edits[0].media_time == -1:
             pause += edits.pop(0).duration
         if not edits:
-            return Presentation(-self._media_ticks(pause), None)
+            return Presentation(-self.media_ticks(pause), None)
         if len(edits) > 1 or edits[0].rate != 0x10000 or edits[0].media_time < 0:
             return None
         first = edits[0].media_time
-        length = self._media_ticks(edits[0].duration)
-        return Presentation(first - self._media_ticks(pause), first + length if length else None, first)
+        length = self.media_ticks(edits[0].duration)
+        return Presentation(first - self.media_ticks(pause), first + length if length else None, first)
 
-    def _media_ticks(self, movie_ticks: int) -> int:
+    def media_ticks(self, movie_ticks: int) -> int:
+        """Return a time of the movie's clock, in which edits last, in the track's ticks."""
         return round(movie_ticks * self.timescale / self.movie_timescale)
 
     @property

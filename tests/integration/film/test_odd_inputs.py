@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -13,6 +14,7 @@ import pytest
 
 from shared.film import Action, SoundAction, Wishes, ffmpeg_exe, probe, stitch
 from shared.film.model import Fit
+from shared.film.mp4 import read_movie
 from tests.support.media import Clip, dominant_hz, make_clip, remux, run, watch
 
 ORDINARY = Clip(number=1, frames=36)
@@ -286,6 +288,76 @@ async def test_sound_that_an_edit_list_hides_is_not_heard_where_the_rest_is_copi
     from_s = before * 36 / 30 + 0.5 + 512 / 48000
     assert np.abs(seen.sound[round(from_s * 48000) + 1024 :]).max() < 0.001
     assert np.abs(seen.sound).max() > 0.005
+
+
+@pytest.mark.parametrize("wishes", [Wishes(), Wishes(audio="exact"), Wishes(codec="hevc")], ids=lambda each: each.codec)
+@pytest.mark.parametrize("open_gop", [False, True])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
+async def test_a_clip_cut_out_of_the_midst_of_a_group_begins_with_the_first_picture_that_decodes(
+    suffix: str, open_gop: bool, wishes: Wishes, clip_of: Callable[[Clip], Path], tmp_path: Path
+) -> None:
+    settings = f"open-gop={int(open_gop)}:scenecut=0:b-adapt=0:repeat-headers=1"
+    source = clip_of(Clip(number=2, frames=60, gop=20, click_s=1.5, extra=("-bf", "3", "-x264-params", settings)))
+    cut = _without_first_pictures(source, tmp_path / f"cut{suffix}", 9)
+
+    film = await stitch([clip_of(ORDINARY), cut], tmp_path / "film.mp4", replace(wishes, preset="veryfast"))
+
+    assert film.fallbacks == ()
+    seen = watch(film.path)
+    assert seen.complaints == ""
+    first = 60 - len(seen.marks) + 36
+    assert 17 <= first <= 20
+    assert seen.marks[36:] == [(2, frame) for frame in range(first, 60)]
+    click = int(np.argmax(np.abs(seen.sound) > 0.5)) / 48000
+    assert click == pytest.approx(36 / 30 + 1.5 - first / 30, abs=0.0117)
+
+
+def _without_first_pictures(source: Path, target: Path, count: int) -> Path:
+    """Rewrap a clip without so many coded pictures, whatever the others refer to."""
+    with av.open(str(source)) as clip, av.open(str(target), "w") as cut:
+        streams = {
+            stream.index: cut.add_stream_from_template(stream) for stream in (*clip.streams.video, *clip.streams.audio)
+        }
+        skipped = 0
+        for packet in clip.demux():
+            if packet.stream.type == "video" and skipped < count:
+                skipped += 1
+            elif packet.dts is not None:
+                packet.stream = streams[packet.stream.index]
+                cut.mux(packet)
+    return target
+
+
+async def test_parts_that_an_edit_list_repeats_are_all_shown(clip_of: Callable[[Clip], Path], tmp_path: Path) -> None:
+    repeating = _with_edits(clip_of(Clip(number=2, audio=None, extra=("-bf", "0"))), tmp_path / "repeating.mp4")
+
+    film = await stitch([clip_of(ORDINARY), repeating], tmp_path / "film.mp4")
+
+    seen = watch(film.path)
+    assert seen.complaints == ""
+    assert seen.marks[36:] == [(2, frame) for frame in (*range(30), *range(10, 30), *range(10, 30))]
+
+
+def _with_edits(source: Path, target: Path) -> Path:
+    """Show a clip of thirty frames, and its last twenty once more and once more again."""
+    data = source.read_bytes()
+    track = read_movie(source).first("video")
+    assert track is not None
+    frame, shown = track.timescale // 30, track.movie_timescale // 30
+    edits = [(30 * shown, 0), (20 * shown, 10 * frame), (20 * shown, 10 * frame)]
+    listed = struct.pack(">II", 0, len(edits)) + b"".join(struct.pack(">IiI", *each, 0x10000) for each in edits)
+    box = struct.pack(">I4s", 8 + len(listed), b"elst") + listed
+    outer = data.index(b"edts") - 4
+    grown = len(box) + 8 - int.from_bytes(data[outer : outer + 4], "big")
+    patched = bytearray(data)
+    for kind in (b"moov", b"trak"):
+        at = data.rindex(kind, 0, outer) - 4
+        patched[at : at + 4] = (int.from_bytes(data[at : at + 4], "big") + grown).to_bytes(4, "big")
+    patched[outer : outer + int.from_bytes(data[outer : outer + 4], "big")] = (
+        struct.pack(">I4s", 8 + len(box), b"edts") + box
+    )
+    target.write_bytes(patched)
+    return target
 
 
 def test_full_range_is_seen_where_quicktime_does_not_say_it(tmp_path: Path) -> None:
