@@ -12,6 +12,8 @@ from .plan_model import SoundTarget
 from .process import clip_input, file_output
 
 _LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
+#: By how many channels there are, and are wanted.
+_MAPPINGS = {(1, 2): "stereo|FL=FL+FC|FR=FR+FC", (2, 1): "mono|FC=FC+0.5*FL+0.5*FR"}
 #: Bits per second of newly encoded AAC, per channel.
 _BIT_RATE = 96_000
 
@@ -32,9 +34,23 @@ def clip_sound(probe: Probe, form: SoundTarget, samples: int) -> Any:
     if probe.video.start_s:
         stream = stream.filter("asetpts", f"PTS-{probe.video.start_s:.6f}/TB")
     stream = stream.filter("aresample", form.sample_rate, **{"async": 1, "first_pts": 0})
+    if (mapped := _as_loud(probe, form)) is not None:
+        stream = stream.filter("pan", args=mapped)
     stream = stream.filter("aformat", sample_fmts="fltp", channel_layouts=layout_name(form.channels))
     stream = stream.filter("apad", whole_len=samples).filter("atrim", end_sample=samples)
     return stream.filter("asetpts", "N/SR/TB")
+
+
+def _as_loud(probe: Probe, form: SoundTarget) -> str | None:
+    """Return how channels become others without a change of level, where ffmpeg's own way changes it.
+
+    It keeps the power: one channel becomes two that are 3 dB quieter, and what is the same in two becomes one that is
+    3 dB louder, and may clip. Channels that are not there after all count for nothing.
+    """
+    audio = probe.audio
+    if audio is None or (probe.container == "mp4" and audio.codec != "aac"):
+        return None  # of such sound, the sample tables do not tell the channels
+    return _MAPPINGS.get((audio.channels, form.channels))
 
 
 def sound_command(probe: Probe, form: SoundTarget, samples: int, out: Path, threads: int = 1) -> Any:

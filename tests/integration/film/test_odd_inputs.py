@@ -238,6 +238,22 @@ async def test_each_clip_is_heard_with_its_own_pictures(clip_of: Callable[[Clip]
         assert dominant_hz(part, seen.sample_rate) == pytest.approx(kind.tone_hz, abs=4)
 
 
+@pytest.mark.parametrize("wishes", [Wishes(), Wishes(audio="exact")], ids=lambda each: each.audio)
+@pytest.mark.parametrize("codec", ["aac", "libopus"])
+@pytest.mark.parametrize("channels", [1, 2])
+async def test_a_clip_with_one_channel_and_one_with_two_are_as_loud_as_each_other(
+    channels: int, codec: str, wishes: Wishes, clip_of: Callable[[Clip], Path], tmp_path: Path
+) -> None:
+    form = {"audio": codec, "suffix": ".mp4" if codec == "aac" else ".mkv"}
+    other = clip_of(replace(Clip(number=2, channels=3 - channels), **form))  # type: ignore[arg-type]
+
+    film = await stitch([clip_of(Clip(channels=channels)), other], tmp_path / "film.mp4", wishes)
+
+    seen = watch(film.path)
+    levels = [float(np.sqrt(np.mean(seen.sound[at : at + 24000] ** 2))) for at in (12000, 60000)]
+    assert levels == pytest.approx([0.2 / np.sqrt(2)] * 2, rel=0.03)
+
+
 async def test_encoded_sound_of_a_clip_that_starts_late_stays_in_sync(
     clip_of: Callable[[Clip], Path], tmp_path: Path
 ) -> None:
