@@ -115,9 +115,12 @@ def _shown(track: Track, odd: list[str], most: int) -> IntArray:
         visible = _parts_shown(track, times, most)
     else:
         step = int(np.median(track.durations))
-        visible = times[times + step // 2 >= how.begin] - how.offset
+        visible = times[times + step // 2 >= how.begin]
         if how.end is not None:
-            visible = visible[visible < how.end - how.offset - step // 4]
+            visible = visible[visible < how.end - step // 4]
+        if len(visible) < len(times):  # then it is decoded by ffmpeg, which does not allow for rounding
+            visible = times[(times >= how.begin) & (how.end is None or times < how.end)]
+        visible = visible - how.offset
     if not len(visible):
         raise Mp4Error("the edit list hides every frame")
     if how is not None and len(visible) < len(times):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -344,24 +344,34 @@ def _without_first_pictures(source: Path, target: Path, count: int) -> Path:
     return target
 
 
-async def test_parts_that_an_edit_list_repeats_are_all_shown(clip_of: Callable[[Clip], Path], tmp_path: Path) -> None:
-    repeating = _with_edits(clip_of(Clip(number=2, audio=None, extra=("-bf", "0"))), tmp_path / "repeating.mp4")
+@pytest.mark.parametrize(
+    ("edits", "shown"),
+    [
+        ([(30, 0.0), (20, 10.0), (20, 10.0)], [*range(30), *range(10, 30), *range(10, 30)]),
+        ([(19, 10.5)], range(11, 30)),
+    ],
+    ids=["repeated parts", "cut between two frames"],
+)
+async def test_an_edit_list_shows_what_it_says(
+    edits: list[tuple[int, float]], shown: Sequence[int], clip_of: Callable[[Clip], Path], tmp_path: Path
+) -> None:
+    edited = _with_edits(clip_of(Clip(number=2, audio=None, extra=("-bf", "0"))), tmp_path / "edited.mp4", edits)
 
-    film = await stitch([clip_of(ORDINARY), repeating], tmp_path / "film.mp4")
+    film = await stitch([clip_of(ORDINARY), edited], tmp_path / "film.mp4")
 
     seen = watch(film.path)
     assert seen.complaints == ""
-    assert seen.marks[36:] == [(2, frame) for frame in (*range(30), *range(10, 30), *range(10, 30))]
+    assert seen.marks[36:] == [(2, frame) for frame in shown]
 
 
-def _with_edits(source: Path, target: Path) -> Path:
-    """Show a clip of thirty frames, and its last twenty once more and once more again."""
+def _with_edits(source: Path, target: Path, edits: Sequence[tuple[int, float]]) -> Path:
+    """Give a clip another edit list: how many frames each entry lasts, and with which frame it begins."""
     data = source.read_bytes()
     track = read_movie(source).first("video")
     assert track is not None
-    frame, shown = track.timescale // 30, track.movie_timescale // 30
-    edits = [(30 * shown, 0), (20 * shown, 10 * frame), (20 * shown, 10 * frame)]
-    listed = struct.pack(">II", 0, len(edits)) + b"".join(struct.pack(">IiI", *each, 0x10000) for each in edits)
+    ticks, frame = track.movie_timescale // 30, track.timescale // 30
+    entries = [struct.pack(">IiI", lasts * ticks, int(first * frame), 0x10000) for lasts, first in edits]
+    listed = struct.pack(">II", 0, len(edits)) + b"".join(entries)
     box = struct.pack(">I4s", 8 + len(listed), b"elst") + listed
     outer = data.index(b"edts") - 4
     grown = len(box) + 8 - int.from_bytes(data[outer : outer + 4], "big")
