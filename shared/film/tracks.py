@@ -118,7 +118,7 @@ def _shown(track: Track, odd: list[str], most: int) -> IntArray:
         visible = times[times + step // 2 >= how.begin]
         if how.end is not None:
             visible = visible[visible < how.end - step // 4]
-        if len(visible) < len(times):  # then it is decoded by ffmpeg, which does not allow for rounding
+        if 0 < len(visible) < len(times):  # then it is decoded by ffmpeg, which does not allow for rounding
             visible = times[(times >= how.begin) & (how.end is None or times < how.end)]
         visible = visible - how.offset
     if not len(visible):
