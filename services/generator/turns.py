@@ -1,6 +1,7 @@
 """Asking the provider no faster than it allows, all replicas together."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from shared.store.jobs import JobStore
 
@@ -14,9 +15,12 @@ class Turns:
     Waiting here instead of sending the message round again keeps a crowd of callbacks from becoming a storm.
     """
 
-    def __init__(self, store: JobStore, per_second: int) -> None:
+    def __init__(
+        self, store: JobStore, per_second: int, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> None:
         self._store = store
         self._per_second = per_second
+        self._sleep = sleep
         self._queue = asyncio.Lock()
 
     async def take(self) -> None:
@@ -26,4 +30,4 @@ class Turns:
                 wait_ms = await self._store.take(BUCKET, self._per_second, WINDOW_MS)
                 if not wait_ms:
                     return
-                await asyncio.sleep(wait_ms / 1000)
+                await self._sleep(wait_ms / 1000)
