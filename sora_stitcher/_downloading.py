@@ -19,7 +19,8 @@ def ignore(_arrived: int, _total: int | None) -> None:
 @contextmanager
 def arriving(path: Path) -> Iterator[BinaryIO]:
     """Give a file to write to that becomes `path` when all went well, and nothing otherwise."""
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    # Not the name with something added: it may be as long as names can be.
+    partial = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         with partial.open("wb") as file:
             yield file

@@ -46,7 +46,8 @@ class Controlling:
         job = await self._context.store.get(job_id)
         going_on = transition(job)
         if going_on is not job:
-            await self._reserve(job, _waiting(going_on), f"{job.id}:retry:{job.retries}", caller)
+            found = await self._estimate(job, _waiting(going_on))
+            await self._accepting.budgets.reserve(f"{job.id}:retry:{job.retries}", caller, found.cost)
         return await self._change(job_id, transition)
 
     async def regenerate(self, job_id: str, number: int, caller: Caller, *, prompt: str | None, request_id: str) -> Job:
@@ -63,16 +64,12 @@ class Controlling:
             raise ApiError(404, "clip_not_found", f"Job {job_id} has no clip {number}") from None
         going_on = transition(job)
         if going_on is not job:
-            clip = going_on.clip(number)
-            refuse([("prompt", problem) for _, problem in (await self._estimate(job, [clip])).problems])
-            # Of a failed job, everything else that is missing is ordered with it.
-            clips = _waiting(going_on) if job.status is JobStatus.FAILED else [clip]
-            await self._reserve(job, clips, f"{job.id}:{number}:{takes + 1}", caller)
+            found = await self._estimate(job, [going_on.clip(number)])
+            refuse([("prompt", problem) for _, problem in found.problems])
+            if job.status is JobStatus.FAILED:  # everything else that is missing is ordered with it
+                found = await self._estimate(job, _waiting(going_on))
+            await self._accepting.budgets.reserve(f"{job.id}:{number}:{takes + 1}", caller, found.cost)
         return await self._change(job_id, transition)
-
-    async def _reserve(self, job: Job, clips: list[Clip], token: str, caller: Caller) -> None:
-        """Reserve what making these clips may cost."""
-        await self._accepting.budgets.reserve(token, caller, (await self._estimate(job, clips)).cost)
 
     async def _estimate(self, job: Job, clips: list[Clip]) -> Estimate:
         """Return what making these clips would come to."""

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from shared.job.model import Attempt, Clip, ClipRole, ClipStatus, Film, Job, JobStatus, Webhook
+from shared.job.model import Attempt, Clip, ClipRole, ClipStatus, Film, Job, JobStatus
+from shared.job.webhook_model import Webhook
 from shared.job.wishes import FilmWishes
 from shared.media_links import MediaLinks
 

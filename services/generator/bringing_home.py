@@ -34,7 +34,7 @@ from shared.fetch import FetchError
 from shared.job.clips import attempt_failed, begin_fetch, clip_home, order_taken, polled, release_clip, renew_clip
 from shared.job.fencing import require_owner
 from shared.job.files import clip_key
-from shared.job.model import Artifact, Attempt, AttemptState, Clip, Failure, Job
+from shared.job.model import MAY_TURN_UP, Artifact, Attempt, Clip, Failure, Job
 from shared.leases import holding
 from shared.models.marks import DOWN
 from shared.tidying import delete_unwanted_clip
@@ -46,8 +46,6 @@ log = structlog.get_logger(__name__)
 MAX_FETCHES = 5
 MISSING_IS_NORMAL_MS = 60_000
 """kie.ai may not know a task yet in the first minute of its life."""
-_MAY_TURN_UP = (AttemptState.AMBIGUOUS, AttemptState.REFUSED)
-"""An order that was given up as lost, or that was said to be declined, is welcome if it turns up: it is paid for."""
 
 
 class BringingHome:
@@ -86,7 +84,7 @@ class BringingHome:
         attempt = clip.attempt
         if attempt is None or attempt.number != notice.attempt:
             return
-        if not clip.in_flight and attempt.state not in _MAY_TURN_UP:
+        if not clip.in_flight and attempt.state not in MAY_TURN_UP:
             return
         task_id = attempt.task_id or notice.task_id
         if task_id is None:

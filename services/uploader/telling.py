@@ -12,8 +12,9 @@ from shared.bus.delays import randomness
 from shared.bus.protocol import Delivery
 from shared.context import Context
 from shared.events import WebhookDue
-from shared.job.model import Job, Webhook, WebhookState
+from shared.job.model import Job
 from shared.job.outstanding import Nudge
+from shared.job.webhook_model import Webhook, WebhookState
 from shared.job.webhooks import (
     begin_webhook,
     release_webhook,

@@ -5,7 +5,8 @@ from typing import Any
 from pydantic_core import to_json
 
 from shared.clock import iso
-from shared.job.model import Artifact, Clip, ClipRole, Job, JobStatus, Webhook
+from shared.job.model import Artifact, Clip, ClipRole, Job, JobStatus
+from shared.job.webhook_model import Webhook
 from shared.media_links import MediaLinks
 
 LINK_TTL_MS = 7 * 86_400_000

@@ -2,13 +2,13 @@
 
 from shared.job._told import JOB_EVENTS, with_webhook
 from shared.job.document import shortened
+from shared.job.lease import Lease
 from shared.job.model import (
     Attempt,
     Clip,
     Failure,
     Job,
     JobStatus,
-    Lease,
     Passage,
     Stage,
     TimelineEntry,

@@ -3,7 +3,8 @@
 Apart from `shared.job.webhooks`, which has the rest, because statuses are reached in `_edit`, below everything else.
 """
 
-from shared.job.model import Job, JobStatus, Webhook, WebhookState
+from shared.job.model import Job, JobStatus
+from shared.job.webhook_model import Webhook, WebhookState
 
 JOB_EVENTS: dict[JobStatus, str] = {
     JobStatus.COMPLETED: "job.completed",

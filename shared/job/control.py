@@ -14,15 +14,12 @@ from shared.job._edit import log, reached, touched, with_attempt, with_clip
 from shared.job._endings import after_clip_ended, begun_anew, fetched_again, forgiven, may_skip
 from shared.job.fencing import require_kept
 from shared.job.files import film_key, poster_key
-from shared.job.model import MAKING, AttemptState, Clip, ClipStatus, Job, JobStatus, Remake, Stage
+from shared.job.model import MAKING, MAY_TURN_UP, AttemptState, Clip, ClipStatus, Job, JobStatus, Remake, Stage
 
 A = Stage.ACCEPTING
 G = Stage.GENERATING
 KEPT_REMAKES = 20
 """Requests for new takes that are known again, of each clip."""
-
-_MAY_TURN_UP = (AttemptState.AMBIGUOUS, AttemptState.REFUSED)
-"""Orders without a task that a callback may still name one for: answers are lost, and refusals are not always true."""
 
 
 def cancel(job: Job, *, now: int, by: str = "") -> Job:
@@ -156,7 +153,7 @@ def _thrown_away(job: Job, clip: Clip, prompt: str | None, now: int, request_id:
     old = clip.attempt
     if old is not None and old.result_waits:
         clip = with_attempt(clip, old.but(result_waits=False))
-    if prompt not in (None, clip.prompt) and old is not None and old.state in _MAY_TURN_UP:
+    if prompt not in (None, clip.prompt) and old is not None and old.state in MAY_TURN_UP:
         # Should that order be found after all, it is of the old prompt: not what is to be seen now.
         clip = with_attempt(clip, old.but(state=AttemptState.FAILED, ended_at=old.ended_at or now))
     job = _discarding(job, *old_clip, *_film_files(job))

@@ -1,7 +1,8 @@
 """Who holds a lease, and what is refused to whom: work that must not overlap, and late results. Pure."""
 
 from shared.errors import Refused
-from shared.job.model import Job, Lease
+from shared.job.lease import Lease
+from shared.job.model import Job
 
 
 def holds(lease: Lease | None, owner: str, now: int) -> bool:

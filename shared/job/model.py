@@ -10,6 +10,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from shared.job.document import Document, shortened
+from shared.job.lease import Lease
+from shared.job.webhook_model import Webhook
 from shared.job.wishes import ClipFailurePolicy, FilmWishes, Priority
 
 
@@ -75,6 +77,11 @@ class AttemptState(StrEnum):
     """The provider says that it did not take it: nothing was bought, unless a callback shows that it was."""
 
 
+MAY_TURN_UP = (AttemptState.AMBIGUOUS, AttemptState.REFUSED)
+"""Orders without a task that a callback may still name one for, and that are welcome then, for they are paid: answers
+are lost, and refusals are not always true."""
+
+
 class Stage(StrEnum):
     """The part of the pipeline in which something happened."""
 
@@ -100,17 +107,6 @@ class Failure(Document):
     message: Annotated[str, AfterValidator(shortened)]
     retryable: bool = False
     clip: int | None = None
-
-
-class Lease(Document):
-    """The exclusive right to do a step until `expires_at`; a result is accepted only from its owner."""
-
-    owner: str
-    expires_at: int
-
-    def is_live(self, now: int) -> bool:
-        """Whether the lease still protects its owner at time `now`."""
-        return now < self.expires_at
 
 
 class Attempt(Document):
@@ -276,56 +272,6 @@ class Mirror(Document):
     attempts: int = 0
     not_before: int = 0
     problem: str | None = None
-
-
-class WebhookState(StrEnum):
-    """How far the telling of one event has come."""
-
-    PENDING = "pending"
-    DELIVERED = "delivered"
-    GIVEN_UP = "given_up"
-
-
-class WebhookTry(Document):
-    """One try to tell the user's system: when, how it answered (HTTP status), or what went wrong."""
-
-    at: int
-    status: int | None = None
-    problem: str | None = None
-
-
-class Webhook(Document):
-    """One event to be told to the user's system, and the log of trying.
-
-    Attributes:
-        id: stable over all tries and replays (`webhook-id` of Standard Webhooks).
-        event: `job.completed`, `job.failed`, `job.cancelled`, `job.review` or `video.ready`.
-        at: when the event happened.
-        clip: of `video.ready`.
-        tries: the newest few.
-        tried: how often, in all.
-        since: when the present series of tries began: with the event, or when somebody asked for a replay.
-        failures: tries of this series that failed.
-        not_before: when the next try is due.
-        lease: held while somebody tries.
-    """
-
-    id: str
-    event: str
-    at: int
-    clip: int | None = None
-    state: WebhookState = WebhookState.PENDING
-    tries: tuple[WebhookTry, ...] = ()
-    tried: int = 0
-    since: int = 0
-    failures: int = 0
-    not_before: int = 0
-    lease: Lease | None = None
-
-    @property
-    def is_pending(self) -> bool:
-        """Whether it is still to be told."""
-        return self.state is WebhookState.PENDING
 
 
 class TimelineEntry(Document):

@@ -9,8 +9,9 @@ from shared.job._edit import lease_for, log, touched
 from shared.job._told import JOB_EVENTS, OPTIONAL_EVENTS, VIDEO_READY, with_webhook
 from shared.job.document import shortened
 from shared.job.fencing import holds, require_free, require_kept, require_owner
-from shared.job.model import Job, Stage, Webhook, WebhookState, WebhookTry
+from shared.job.model import Job, Stage
 from shared.job.policy import Policy
+from shared.job.webhook_model import Webhook, WebhookState, WebhookTry
 
 __all__ = [
     "JOB_EVENTS",

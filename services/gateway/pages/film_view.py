@@ -10,7 +10,8 @@ from services.gateway.pages.site import Site
 from services.gateway.pages.words import CLIP_TONES, CLIP_WORDS, WEBHOOK_TONES, WEBHOOK_WORDS
 from shared.errors import Refused
 from shared.job.control import approve, cancel, regenerate, retry
-from shared.job.model import AttemptState, Clip, ClipRole, Film, Job, TimelineEntry, Webhook
+from shared.job.model import AttemptState, Clip, ClipRole, Film, Job, TimelineEntry
+from shared.job.webhook_model import Webhook
 from shared.job.wishes import Joint
 from shared.tokens import MediaToken, Signer
 

@@ -2,7 +2,8 @@
 
 from datetime import UTC, datetime
 
-from shared.job.model import ClipStatus, JobStatus, WebhookState
+from shared.job.model import ClipStatus, JobStatus
+from shared.job.webhook_model import WebhookState
 
 STATUS_WORDS = {
     JobStatus.PENDING: "Waiting",

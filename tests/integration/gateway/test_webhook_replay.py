@@ -1,6 +1,6 @@
 """A person has an event told once more, and sees in the job how that went."""
 
-from shared.job.model import WebhookState
+from shared.job.webhook_model import WebhookState
 from tests.integration.gateway.answers import error_of
 from tests.integration.uploader.test_webhooks import failed, ids, receiver, until, until_tried
 from tests.support.fixtures_world import OpenWorld

@@ -69,15 +69,21 @@ async def test_without_answer_and_callback_the_job_fails_at_its_deadline_having_
     assert len(await w.orders()) == 1
 
 
-async def test_a_callback_after_the_deadline_still_brings_the_paid_clip_home(open_world: OpenWorld) -> None:
-    w = await open_world(services=GENERATOR, job_timeout=60_000)
-    job_id = await w.submit("a boat [twin:create=drop_after,callback=lost]")
+async def called_back_after_the_end(w: World, faults: str) -> str:
+    """Lose an order until its job is over, then have the provider call back; return the job's id."""
+    job_id = await w.submit(f"a boat [twin:{faults}]")
     await until_ambiguous(w, job_id)
     w.clock.leap(61_000)
     await w.until_finished(job_id)
     [order] = await w.orders()
     await w.kie.wait_for(f"tasks/{order['task_id']}", lambda task: bool(task["state"] == "success"))
     await w.kie.post(f"tasks/{order['task_id']}/callback")
+    return job_id
+
+
+async def test_a_callback_after_the_deadline_still_brings_the_paid_clip_home(open_world: OpenWorld) -> None:
+    w = await open_world(services=GENERATOR, job_timeout=60_000)
+    job_id = await called_back_after_the_end(w, "create=drop_after,callback=lost")
     job = await w.until(job_id, lambda job: fate(job) is AttemptState.SUCCEEDED, "the clip is home")
     assert job.status is JobStatus.FAILED
     assert await w.artifacts.stat(f"jobs/{job_id}/clip-1.mp4") is not None
@@ -88,13 +94,7 @@ async def test_a_callback_after_the_end_is_kept_while_the_provider_cannot_be_ask
 ) -> None:
     """It is the only trace of a paid order."""
     w = await open_world(services=GENERATOR, job_timeout=60_000, poll_every_ms=50)
-    job_id = await w.submit("a boat [twin:create=drop_after,callback=lost,info=500*2,info=null*1]")
-    await until_ambiguous(w, job_id)
-    w.clock.leap(61_000)
-    await w.until_finished(job_id)
-    [order] = await w.orders()
-    await w.kie.wait_for(f"tasks/{order['task_id']}", lambda task: bool(task["state"] == "success"))
-    await w.kie.post(f"tasks/{order['task_id']}/callback")
+    job_id = await called_back_after_the_end(w, "create=drop_after,callback=lost,info=500*2,info=null*1")
     await w.until(job_id, lambda job: fate(job) is AttemptState.SUCCEEDED, "the clip is home")
 
 

@@ -14,7 +14,8 @@ from shared import service
 from shared.events import EventName
 from shared.film import Probe
 from shared.job.control import retry
-from shared.job.model import AttemptState, ClipStatus, Failure, Job, JobStatus, Lease
+from shared.job.lease import Lease
+from shared.job.model import AttemptState, ClipStatus, Failure, Job, JobStatus
 from tests.support.commands import command
 from tests.support.fixtures_world import OpenWorld
 from tests.support.waiting import eventually

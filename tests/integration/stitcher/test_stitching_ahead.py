@@ -23,7 +23,8 @@ from shared.job.clips import begin_fetch, begin_order, clip_home, order_taken
 from shared.job.control import cancel
 from shared.job.create import ClipWish, JobWish, new_job, new_job_id, new_task_id
 from shared.job.files import files_of, piece_key, pieces_prefix
-from shared.job.model import Artifact, Job, JobStatus, Lease
+from shared.job.lease import Lease
+from shared.job.model import Artifact, Job, JobStatus
 from shared.job.wishes import FilmWishes, Joint
 from shared.metrics import PIECE_OUTCOMES
 from tests.support.commands import command, files

@@ -29,7 +29,8 @@ from shared.film import (
 from shared.film.cell import Answer, ask
 from shared.job.clips import begin_fetch, begin_order, clip_home, order_taken
 from shared.job.create import ClipWish, JobWish, new_job, new_job_id, new_task_id
-from shared.job.model import Artifact, Failure, Job, JobStatus, Lease, Stage
+from shared.job.lease import Lease
+from shared.job.model import Artifact, Failure, Job, JobStatus, Stage
 from tests.support.fixtures_world import OpenWorld
 from tests.support.media import Clip, make_clip
 from tests.support.waiting import eventually

@@ -11,9 +11,10 @@ from shared.emitter import Emitter
 from shared.job.create import ClipWish, JobWish, new_job, new_job_id
 from shared.job.film import fail
 from shared.job.mirror import is_settled
-from shared.job.model import Failure, Stage, WebhookState
+from shared.job.model import Failure, Stage
 from shared.job.outstanding import due_at, expires_at
 from shared.job.policy import Policy
+from shared.job.webhook_model import WebhookState
 from shared.store.jobs import JobStore
 from shared.store.redis import RedisBackend
 from tests.support.ports import free_port

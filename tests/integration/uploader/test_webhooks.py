@@ -14,7 +14,8 @@ from services.uploader import webhook_sender
 from shared.job.create import ClipWish, JobWish, new_job, new_job_id
 from shared.job.film import fail
 from shared.job.mirror import is_settled
-from shared.job.model import Failure, Job, JobStatus, Stage, Webhook, WebhookState
+from shared.job.model import Failure, Job, JobStatus, Stage
+from shared.job.webhook_model import Webhook, WebhookState
 from shared.job.webhooks import GIVE_UP_MS, PAUSES_MS, replay_webhook
 from shared.store.protocol import Row
 from tests.support.fixtures_world import OpenWorld

@@ -8,7 +8,8 @@ from services.gateway.bodies import ProcessRecord
 from services.gateway.caller import Caller
 from services.gateway.claims import Idempotency
 from shared.events import Event, VideoReady
-from shared.job.model import Job, JobStatus, WebhookState
+from shared.job.model import Job, JobStatus
+from shared.job.webhook_model import WebhookState
 from tests.support.crash.looking import Ending
 from tests.support.crash.partner import LOGO, MUSIC
 from tests.support.crash.running import IMPATIENT, Run, Scenario

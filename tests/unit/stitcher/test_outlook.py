@@ -9,7 +9,8 @@ import pytest
 from services.stitcher.outlook import Outlook, files_at_home, goes_on, may_have_pieces, outlook_of
 from shared.film import Probe, plan
 from shared.job.create import ClipWish, JobWish, new_job
-from shared.job.model import Artifact, Attempt, Clip, ClipRole, ClipStatus, Failure, Film, Job, JobStatus, Lease, Stage
+from shared.job.lease import Lease
+from shared.job.model import Artifact, Attempt, Clip, ClipRole, ClipStatus, Failure, Film, Job, JobStatus, Stage
 from shared.job.wishes import FilmWishes, Joint, OverlayWish
 from tests.support.probes import a_probe
 

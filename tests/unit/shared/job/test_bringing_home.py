@@ -15,7 +15,8 @@ from shared.job.clips import (
     renew_clip,
 )
 from shared.job.film import fail
-from shared.job.model import AttemptState, ClipStatus, Job, JobStatus, Lease
+from shared.job.lease import Lease
+from shared.job.model import AttemptState, ClipStatus, Job, JobStatus
 from shared.job.outstanding import overdue
 from tests.unit.shared.job.builders import (
     CLIP_FILE,

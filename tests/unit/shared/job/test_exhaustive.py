@@ -34,8 +34,9 @@ from shared.job.clips import (
 )
 from shared.job.control import approve, cancel, regenerate, retry
 from shared.job.film import fail
+from shared.job.lease import Lease
 from shared.job.mirror import is_settled
-from shared.job.model import Attempt, AttemptState, Clip, ClipStatus, Job, JobStatus, Lease, Passage
+from shared.job.model import Attempt, AttemptState, Clip, ClipStatus, Job, JobStatus, Passage
 from shared.job.outstanding import due_at, nudged, overdue
 from shared.job.policy import AmbiguousPolicy, Policy
 from tests.unit.shared.job.builders import T, accepted, clip_file, failure

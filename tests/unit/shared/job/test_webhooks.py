@@ -9,8 +9,9 @@ from shared.events import WebhookDue
 from shared.job._told import WEBHOOKS_LIMIT
 from shared.job.film import delivered, fail
 from shared.job.mirror import is_settled
-from shared.job.model import Job, JobStatus, WebhookState
+from shared.job.model import Job, JobStatus
 from shared.job.outstanding import due_at, expires_at, outstanding
+from shared.job.webhook_model import WebhookState
 from shared.job.webhooks import (
     GIVE_UP_MS,
     PAUSES_MS,
