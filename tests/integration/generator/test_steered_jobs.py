@@ -118,7 +118,7 @@ async def test_a_missing_ffmpeg_gives_no_paid_clip_up(open_world: OpenWorld, mon
     monkeypatch.setattr(clip_check, "check_clip", missing_at_first)
     w = await open_world(services=GENERATOR)
     job_id = await order(w, "a boat")
-    job = await w.until(job_id, in_status(JobStatus.PROCESSING, JobStatus.FAILED), "it is home", leaping=True)
+    job = await w.until(job_id, in_status(JobStatus.PROCESSING, JobStatus.FAILED), "it is home")
     assert (job.status, calls, len(await w.orders())) == (JobStatus.PROCESSING, 8, 1)
 
 
