@@ -61,14 +61,14 @@ class Stitching:
         try:
             film, used = await self._make_film(job, owner)
         except (DiskFull, ArtifactsUnavailable) as full:
-            await self._release(job, owner)
+            await self._give_back(job, owner)
             raise ArtifactsUnavailable(f"no room for the film: {full}") from full
         except EngineError as error:
             metrics.STITCH_FALLBACKS.inc(error.given_up)
             await self._failed(job, owner, error, delivery.attempt)
         except BaseException:
             # Drained: whoever gets the message again need not wait for the lease.
-            await asyncio.shield(self._release(job, owner))
+            await asyncio.shield(self._give_back(job, owner))
             raise
         else:
             job = await self._record(job, owner, film)
@@ -171,11 +171,13 @@ class Stitching:
             ended = partial(fail, failure=failure, now=self._context.clock(), owner=owner)
             await self._context.emitter.ended(await self._context.store.update(job.id, ended))
             return
-        await self._release(job, owner)
+        await self._context.store.update(job.id, partial(release_step, owner=owner))
         raise Retry(AGAIN_S * attempt, str(error))
 
-    async def _release(self, job: Job, owner: str) -> None:
-        await self._context.store.update(job.id, partial(release_step, owner=owner))
+    async def _give_back(self, begun: Job, owner: str) -> None:
+        """Let somebody else stitch, or us later: it is no fault of the film's."""
+        back = partial(release_step, owner=owner, untried_since=begun.progress_at)
+        await self._context.store.update(begun.id, back)
 
 
 def seen(clip: Clip, path: Path) -> Path | Probe:

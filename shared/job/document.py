@@ -9,7 +9,11 @@ TEXT_LIMIT = 500
 
 
 def shortened(text: str) -> str:
-    """Return `text` with at most `TEXT_LIMIT` characters."""
+    """Return `text` with at most `TEXT_LIMIT` characters, all of which can be written.
+
+    JSON may hold half of a surrogate pair, where somebody cut an emoji in two; UTF-8 cannot.
+    """
+    text = text.encode("utf-8", "replace").decode()
     return text if len(text) <= TEXT_LIMIT else text[: TEXT_LIMIT - 1] + "…"
 
 

@@ -34,7 +34,7 @@ def begin_stitch(job: Job, *, owner: str, now: int, policy: Policy) -> Job:
     again = job.status is JobStatus.STITCHING
     job = job if again else reached(job, JobStatus.STITCHING, now)
     job = job.but(lease=lease_for(owner, now, policy.lease_ms), step_tries=job.step_tries + 1)
-    return log(job, now, S, "stitching again" if again else f"stitching {_count(job)} clips")
+    return log(job, now, S, "stitching again" if again else f"stitching {_count(job)}")
 
 
 def film_stitched(job: Job, *, owner: str, film: Film, now: int) -> Job:
@@ -87,16 +87,23 @@ def renew_step(job: Job, *, owner: str, now: int, policy: Policy, progress: bool
     return progressed(job, now) if progress and job.step_tries <= PATIENT_TRIES else job
 
 
-def release_step(job: Job, *, owner: str) -> Job:
+def release_step(job: Job, *, owner: str, untried_since: int | None = None) -> Job:
     """Give the right back without a result.
 
     That is nothing new to the reconciler: its patience goes on growing, so that a step that fails again and
     again is not asked for again and again.
+
+    Args:
+        job: the job.
+        owner: who had the right.
+        untried_since: if given, nothing that the step does has failed: `progress_at` when it was begun. Unless it
+            has moved since, the step does not count as tried: what it needs was only not there.
     """
     if job.lease is None or job.lease.owner != owner:
         return job
     mirror = job.mirror.but(lease=None) if job.mirror.lease and job.mirror.lease.owner == owner else job.mirror
-    return job.but(lease=None, mirror=mirror)
+    tries = job.step_tries - 1 if job.progress_at == untried_since else job.step_tries
+    return job.but(lease=None, mirror=mirror, step_tries=max(0, tries))
 
 
 def delivered(job: Job, *, owner: str, delivery: Delivery | None, now: int, moved: bool = True) -> Job:
@@ -145,5 +152,6 @@ def fail(job: Job, *, failure: Failure, now: int, owner: str | None = None) -> J
     return ended_badly(job, failure, now)
 
 
-def _count(job: Job) -> int:
-    return sum(clip.status is ClipStatus.READY for clip in job.shots)
+def _count(job: Job) -> str:
+    count = sum(clip.status is ClipStatus.READY for clip in job.shots)
+    return "1 clip" if count == 1 else f"{count} clips"

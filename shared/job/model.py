@@ -292,7 +292,8 @@ class Job(Document):
         progress_at: when the job last came closer to its end; `JOB_TIMEOUT` counts from here.
         passages: every status the job has had, oldest first.
         lease: held while the film is stitched or delivered.
-        step_tries: how often that step has been begun since the status last changed.
+        step_tries: how often that step has been begun since the status last changed, but for the times when all it
+            needs was not there.
         nudges: how often the reconciler has re-published this job's events since something last happened.
         traceparent: W3C trace context of the request that made the job.
         models: models to choose from, in order of preference; empty takes the installation's.

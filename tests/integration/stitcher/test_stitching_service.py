@@ -274,7 +274,7 @@ async def test_full_artifacts_are_waited_for(open_world: OpenWorld, clips: list[
 async def test_a_full_work_folder_is_waited_for(
     open_world: OpenWorld, clips: list[Path], joining: Callable[..., Joiner], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """First the folder cannot be made, then the engine runs out of room."""
+    """First the folder cannot be made, then the engine runs out of room; neither is held against the film."""
     joiner = joining(failing_once_with(DiskFull("there is no room left")))
     made = tempfile.mkdtemp
     refusals = 2
@@ -289,7 +289,7 @@ async def test_a_full_work_folder_is_waited_for(
     monkeypatch.setattr(tempfile, "mkdtemp", no_room)
     w = await open_world(partners=(), services=STITCHER)
     job = await until_stitched(w, await clips_home(w, clips[:1]))
-    assert (refusals, joiner.calls, job.step_tries) == (0, 2, 4)
+    assert (refusals, joiner.calls, job.step_tries) == (0, 2, 1)
     assert await w.bus.dead_letters() == []
 
 

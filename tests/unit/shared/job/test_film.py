@@ -107,6 +107,24 @@ class TestTheRightToAStep:
             assert (job.progress_at == before) == (attempt > PATIENT_TRIES)
             now += POLICY.lease_ms
 
+    def test_a_step_that_found_nothing_to_work_with_is_not_held_against_the_next_one(self) -> None:
+        job, now = all_home(), T
+        for _ in range(2 * PATIENT_TRIES):
+            job = stitch(job, "stitcher", now)
+            job = release_step(job, owner="stitcher", untried_since=job.progress_at)
+            now += 2_000
+        job = stitch(job, "stitcher", now)
+        assert renew_step(job, owner="stitcher", now=now + 10, policy=POLICY, progress=True).progress_at == now + 10
+
+    def test_a_film_for_which_there_is_never_room_does_not_live_for_ever(self) -> None:
+        job, now = all_home(), T
+        for _ in range(2 * PATIENT_TRIES):
+            job = begun = stitch(job, "stitcher", now)
+            now += 10_000
+            job = renew_step(job, owner="stitcher", now=now, policy=POLICY, progress=True)
+            job = release_step(job, owner="stitcher", untried_since=begun.progress_at)
+        assert now - job.progress_at >= (PATIENT_TRIES - 1) * 10_000
+
     def test_given_back_again_and_again_does_not_make_the_reconciler_hurry(self) -> None:
         """Each nudge makes a message that is itself delivered again: they must not multiply."""
         job, published = all_home(record_id=None), 0
