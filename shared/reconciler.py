@@ -13,6 +13,7 @@ import structlog
 from shared import metrics
 from shared.airtable.quota import airtable_calls_this_month
 from shared.artifacts.protocol import ArtifactStore
+from shared.aside import Aside
 from shared.clock import Clock, now_ms
 from shared.emitter import Emitter
 from shared.errors import DependencyDown, JobNotFound, StitcherError
@@ -33,18 +34,23 @@ SURE_EVERY = 4
 SWEEP_EVERY_MS = 600_000
 COUNT_EVERY_MS = 15_000
 """As often as Prometheus asks; a hosted store bills every command."""
+PURGE_FOR_S = 1.0
+"""No purge begins later than this in a round: jobs that wait for their next step come first."""
+PURGE_PATIENCE_S = 3.0
+"""A purge that takes longer is cut off. What it has deleted is gone, and a later one goes on from there."""
 ABANDONED_AFTER_S = 3_600.0
 """No step takes this long to put a file into the artifact store."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """What one round did."""
+    """What one round did; `unpurged` are the jobs whose files could not be deleted."""
 
     looked_at: int = 0
     published: int = 0
     failed: int = 0
     purged: int = 0
+    unpurged: int = 0
 
 
 class Reconciler:
@@ -72,6 +78,7 @@ class Reconciler:
         self._crowds = crowds
         self._crowded: Collection[EventName] = ()
         self._slots = asyncio.Semaphore(CONCURRENCY)
+        self._undeletable = Aside(clock)
         self._sweep_at = 0
         self._count_at = 0
         self._counts: Mapping[JobStatus, int] = {}
@@ -95,14 +102,15 @@ class Reconciler:
         due = await self._store.due(BATCH)
         self._crowded = await self._crowds() if due and self._crowds is not None else ()
         rounds = await asyncio.gather(*(self._reconcile_safely(job_id) for job_id in due))
-        purged = await self._purge()
-        await self._sweep()
         await self._measure()
+        purged, unpurged = await self._purge()
+        await self._sweep()
         return Tick(
             looked_at=len(due),
             published=sum(published for published, _ in rounds),
             failed=sum(failed for _, failed in rounds),
             purged=purged,
+            unpurged=unpurged,
         )
 
     async def _measure(self) -> None:
@@ -166,18 +174,45 @@ class Reconciler:
             metrics.NUDGES.labels(nudge.payload.name).inc()
         return published, 0
 
-    async def _purge(self) -> int:
-        expired = await self._store.expired(BATCH)
-        purged = 0
-        for job_id in expired:
-            if not await self._store.begin_purge(job_id):
-                continue  # somebody has asked for a retry since the list was made
-            # The document goes last: should this process die, whoever comes next finds by it what is to be deleted.
-            await self._artifacts.delete_prefix(f"jobs/{job_id}/")
-            await self._store.delete(job_id)
-            log.info("finished job purged", job=job_id)
-            purged += 1
-        return purged
+    async def _purge(self) -> tuple[int, int]:
+        """Purge what has expired, oldest first; return how many jobs are gone, and how many could not be purged."""
+        expired = await self._store.expired(BATCH + len(self._undeletable))
+        loop = asyncio.get_running_loop()
+        until = loop.time() + PURGE_FOR_S
+        purged = unpurged = 0
+        for job_id in self._undeletable.chosen(expired, BATCH):
+            counted = await self._purge_safely(job_id)
+            purged, unpurged = purged + counted[0], unpurged + counted[1]
+            if loop.time() >= until:
+                break  # the next round goes on
+        return purged, unpurged
+
+    async def _purge_safely(self, job_id: str) -> tuple[int, int]:
+        """Do `_purge_job`; a job that it fails for (a locked file, say) is put aside, and the others go on."""
+        try:
+            async with asyncio.timeout(PURGE_PATIENCE_S):
+                purged = await self._purge_job(job_id)
+        except TimeoutError:
+            log.warning("finished job not purged yet", job=job_id, problem=f"not done within {PURGE_PATIENCE_S:g} s")
+        except DependencyDown as down:
+            log.warning("finished job not purged yet", job=job_id, dependency=down.dependency, problem=str(down))
+        except StitcherError as error:
+            log.error("finished job cannot be purged", job=job_id, problem=str(error))  # noqa: TRY400 - it says it all
+        else:
+            self._undeletable.take_back(job_id)
+            return purged, 0
+        self._undeletable.put(job_id)
+        return 0, 1
+
+    async def _purge_job(self, job_id: str) -> int:
+        """Delete the job and its files; return how many jobs that were: none if its time is not over any more."""
+        if not await self._store.begin_purge(job_id):
+            return 0  # somebody has asked for a retry since the list was made
+        # The document goes last: should this process die, whoever comes next finds by it what is to be deleted.
+        await self._artifacts.delete_prefix(f"jobs/{job_id}/")
+        await self._store.delete(job_id)
+        log.info("finished job purged", job=job_id)
+        return 1
 
     async def _sweep(self) -> None:
         """Now and then, remove what killed processes left half-written in the artifact store."""

@@ -1,7 +1,7 @@
 """The reconciler: what is outstanding is published, deadlines are kept, what has expired is purged, come what may."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ import pytest
 from shared.airtable.limiter import BaseLimiter
 from shared.airtable.quota import CountedLimiter
 from shared.artifacts.memory import MemoryArtifacts
+from shared.aside import PAUSE_MS
 from shared.bus.topology import SUBSCRIPTIONS
 from shared.emitter import Emitter
 from shared.errors import ArtifactsUnavailable, JobNotFound, Refused, StoreUnavailable
@@ -34,13 +35,17 @@ WHY = Failure(stage=Stage.GENERATING, code="credits", message="no credits")
 
 
 class FaultyArtifacts(MemoryArtifacts):
-    """Artifacts that cannot be deleted while `down`."""
+    """Artifacts that cannot be deleted while `down`, or under a `locked` prefix; nothing is heard of a `silent` one."""
 
     down = False
+    locked: Collection[str] = ()
+    silent: Collection[str] = ()
 
     async def delete_prefix(self, prefix: str) -> int:
         """See `ArtifactStore.delete_prefix`."""
-        if self.down:
+        if prefix in self.silent:
+            await asyncio.Event().wait()
+        if self.down or prefix in self.locked:
             raise ArtifactsUnavailable("read-only, for the test")
         return await super().delete_prefix(prefix)
 
@@ -220,8 +225,7 @@ async def test_a_purge_that_was_cut_off_is_finished_by_the_next(at: Setting, mon
     at.clock.now = T + 10_000
     with monkeypatch.context() as patched:
         patched.setattr(at.store, "delete", AsyncMock(side_effect=StoreUnavailable("killed")))
-        with pytest.raises(StoreUnavailable):
-            await at.reconciler().tick()
+        assert (await at.reconciler().tick()).unpurged == 1
     with pytest.raises(Refused):
         await at.store.update("job_1", lambda job: retry(job, now=at.clock.now))
     assert (await at.reconciler().tick()).purged == 1
@@ -234,11 +238,75 @@ async def test_a_job_whose_files_cannot_be_deleted_yet_is_kept(at: Setting) -> N
     at.clock.now = T + 20_000
     at.artifacts.down = True
     reconciler = at.reconciler()
-    with pytest.raises(ArtifactsUnavailable):
-        await reconciler.tick()
+    tick = await reconciler.tick()
+    assert (tick.purged, tick.unpurged) == (0, 1)
     assert (await at.store.get("job_1")).status is JobStatus.COMPLETED
     at.artifacts.down = False
+    at.clock.now += PAUSE_MS
     assert (await reconciler.tick()).purged == 1
+
+
+async def finished(at: Setting, *job_ids: str) -> None:
+    """Jobs, one older than the next, whose time is over."""
+    for age, job_id in enumerate(reversed(job_ids)):
+        await at.store.create(completed(record_id=None, now=T - age).but(id=job_id))
+    at.clock.now = T + POLICY.job_ttl_ms
+
+
+async def kept(at: Setting) -> set[str]:
+    return {job.id for job in (await at.store.page())[0]}
+
+
+async def test_a_file_that_cannot_be_deleted_keeps_its_own_job_alone(at: Setting) -> None:
+    await finished(at, "job_locked", "job_b", "job_c")
+    at.artifacts.locked = {"jobs/job_locked/"}
+    tick = await at.reconciler().tick()
+    assert (tick.purged, tick.unpurged) == (2, 1)
+    assert await kept(at) == {"job_locked"}
+
+
+async def test_an_artifact_store_that_does_not_answer_holds_nothing_up(
+    at: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await finished(at, "job_silent", "job_b")
+    at.artifacts.silent = {"jobs/job_silent/"}
+    monkeypatch.setattr("shared.reconciler.PURGE_PATIENCE_S", 0.01)
+    tick = await at.reconciler().tick()
+    assert (tick.purged, tick.unpurged) == (1, 1)
+    assert await kept(at) == {"job_silent"}
+
+
+async def test_jobs_that_cannot_be_purged_do_not_fill_the_rounds_of_the_others(
+    at: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.reconciler.BATCH", 2)
+    await finished(at, "job_a", "job_b", "job_c", "job_d")
+    at.artifacts.locked = {"jobs/job_a/", "jobs/job_b/"}
+    reconciler = at.reconciler()
+    assert [(await reconciler.tick()).purged for _ in range(2)] == [0, 2]
+    assert await kept(at) == {"job_a", "job_b"}
+    at.artifacts.locked = ()
+    assert (await reconciler.tick()).purged == 0, "they are left alone for a while"
+    at.clock.now += PAUSE_MS
+    assert (await reconciler.tick()).purged == 2
+
+
+async def test_a_round_purges_for_a_while_only_and_the_next_goes_on(
+    at: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await finished(at, "job_a", "job_b", "job_c")
+    monkeypatch.setattr("shared.reconciler.PURGE_FOR_S", 0.0)
+    reconciler = at.reconciler()
+    assert [(await reconciler.tick()).purged for _ in range(4)] == [1, 1, 1, 0]
+
+
+async def test_what_is_measured_does_not_wait_for_the_artifact_store(at: Setting) -> None:
+    await at.store.create(accepted(1, record_id=None))
+    at.clock.now += 3_500
+    at.artifacts.sweep_temporary = AsyncMock(side_effect=ArtifactsUnavailable("away"))  # type: ignore[method-assign]
+    with pytest.raises(ArtifactsUnavailable):
+        await at.reconciler().tick()
+    assert measured("sora_oldest_unfinished_job_age_seconds") == 3.5
 
 
 async def test_a_document_that_cannot_be_read_does_not_hold_up_the_others(at: Setting) -> None:
