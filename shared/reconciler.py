@@ -78,6 +78,7 @@ class Reconciler:
         self._crowds = crowds
         self._crowded: Collection[EventName] = ()
         self._slots = asyncio.Semaphore(CONCURRENCY)
+        self._unreadable = Aside(clock)
         self._undeletable = Aside(clock)
         self._sweep_at = 0
         self._count_at = 0
@@ -99,7 +100,7 @@ class Reconciler:
         if await self._store.claim(LOCK, self._owner, ttl_ms) != self._owner:
             self._show({}, 0, None)
             return Tick()
-        due = await self._store.due(BATCH)
+        due = self._unreadable.chosen(await self._store.due(BATCH + len(self._unreadable)), BATCH)
         self._crowded = await self._crowds() if due and self._crowds is not None else ()
         rounds = await asyncio.gather(*(self._reconcile_safely(job_id) for job_id in due))
         await self._measure()
@@ -130,14 +131,18 @@ class Reconciler:
             metrics.JOBS.labels(status).set(counts.get(status, 0))
 
     async def _reconcile_safely(self, job_id: str) -> tuple[int, int]:
-        """Do `_reconcile`; a job that it fails for (an unreadable document, say) does not hold up the others."""
+        """Do `_reconcile`; a job that it fails for (an unreadable document, say) is put aside, and the others go on."""
         try:
             async with self._slots:
-                return await self._reconcile(job_id)
+                counted = await self._reconcile(job_id)
         except DependencyDown as down:
             log.warning("job not reconciled now", job=job_id, dependency=down.dependency, problem=str(down))
         except StitcherError as error:
             log.error("job cannot be reconciled", job=job_id, problem=str(error))  # noqa: TRY400 - it says it all
+            self._unreadable.put(job_id)
+        else:
+            self._unreadable.take_back(job_id)
+            return counted
         return 0, 0
 
     async def _reconcile(self, job_id: str) -> tuple[int, int]:

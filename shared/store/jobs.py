@@ -247,8 +247,8 @@ class JobStore:
 
     async def _guessed(self, job_id: str, known: Known, transition: Transition) -> Job | None:
         """Apply the transition to what the store is likely to hold; None if only the store itself can tell."""
-        job = _job(known, job_id)
         try:
+            job = _job(known, job_id)
             changed = transition(job)
         except Exception:  # noqa: BLE001 - raised again, if it is true of what the store really holds
             return None

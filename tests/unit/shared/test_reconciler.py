@@ -320,6 +320,32 @@ async def test_a_document_that_cannot_be_read_does_not_hold_up_the_others(at: Se
     assert [event.subject for event in at.bus.published] == ["job_2"]
 
 
+async def test_documents_that_cannot_be_read_do_not_fill_the_rounds_of_the_others(
+    at: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some are of a newer version, say, and the most overdue: they are met again once this version is the newer one."""
+    monkeypatch.setattr("shared.reconciler.BATCH", 2)
+    readable = {}
+    for number in range(1, 5):
+        job = await at.store.create(accepted(1, record_id=None).but(id=f"job_{number}"))
+        if number <= 2:
+            readable[job.id] = at.backend._rows[job.id]
+            stored, tokens = readable[job.id]
+            at.backend._rows[job.id] = (replace(stored, document='{"clips": 7}'), tokens)
+    at.clock.now += 1_000
+    reconciler = at.reconciler()
+    assert [(await reconciler.tick()).published for _ in range(3)] == [0, 2, 0]
+    assert {event.subject for event in at.bus.published} == {"job_3", "job_4"}
+    at.backend._rows.update(readable)
+    at.bus.published.clear()
+    at.clock.now += PAUSE_MS - 1_000
+    await reconciler.tick()
+    assert {event.subject for event in at.bus.published} <= {"job_3", "job_4"}, "they are left alone for a while"
+    at.clock.now += 1_000
+    await reconciler.tick()
+    assert {"job_1", "job_2"} <= {event.subject for event in at.bus.published}
+
+
 async def test_an_outage_in_the_middle_of_a_round_is_survived(at: Setting) -> None:
     """The store answers the list of due jobs, and is gone before the first job is read."""
     await at.store.create(accepted(1, record_id=None))
