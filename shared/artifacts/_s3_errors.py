@@ -70,6 +70,15 @@ def is_beyond_the_end(error: BaseError) -> bool:
     return _status(str(error)) == "416"
 
 
+def is_of_the_key(error: FileNotFoundError) -> bool:
+    """Whether the answer itself says that just this key is missing.
+
+    Any other 404 may be of a bucket that is not there, or of a proxy in front of the store. HEAD never says.
+    """
+    code = _CODE.search(str(error))
+    return code is not None and code[1] == "NoSuchKey"
+
+
 def _explained(text: str) -> str:
     status, code = _status(text), _CODE.search(text)
     name = code[1] if code is not None else _BY_STATUS.get(status, "")

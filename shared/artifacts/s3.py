@@ -4,6 +4,9 @@ An object appears under its key when its upload is completed, or not at all: tha
 request as for an upload in parts. What is written piece by piece is gathered in a local file first, because a
 download that must start over would have to take back parts already sent, which S3 cannot.
 
+A clip that is missing ends its job, so a 404 alone is not believed: one may come from a bucket that is not there, or
+from a proxy that does not know the store just now. Where the answer does not name the key, its folder is listed.
+
 An upload in parts that fails or is cancelled is aborted. One whose process is killed stays behind, invisible but
 paid for; obstore cannot list those, so the bucket needs the lifecycle rule `AbortIncompleteMultipartUpload`.
 """
@@ -19,7 +22,7 @@ import obstore
 from obstore.store import S3Store
 
 from shared.artifacts._blocking import Threads
-from shared.artifacts._s3_errors import Place, errors_named, is_beyond_the_end
+from shared.artifacts._s3_errors import Place, errors_named, is_beyond_the_end, is_of_the_key
 from shared.artifacts._s3_upload import PARALLEL_PARTS, PART_BYTES, FileParts, to_its_end
 from shared.artifacts.files import FileWriter
 from shared.artifacts.protocol import ArtifactNotFound, ArtifactStat, checked_key, checked_prefix, delete_each, is_key
@@ -129,7 +132,7 @@ class S3Artifacts:
             try:
                 meta = await obstore.head_async(self._store, key)
             except FileNotFoundError:
-                return None
+                return await self._listed(key)
         return ArtifactStat(key, meta["size"], round(meta["last_modified"].timestamp() * 1000))
 
     async def read(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
@@ -149,7 +152,8 @@ class S3Artifacts:
         with errors_named(self._place):
             try:
                 found = await obstore.get_async(self._store, key, options=options)
-            except FileNotFoundError:
+            except FileNotFoundError as error:
+                await self._require_missing(key, error)
                 raise ArtifactNotFound(key) from None
             except obstore.exceptions.GenericError as error:
                 if is_beyond_the_end(error):
@@ -187,8 +191,20 @@ class S3Artifacts:
         with errors_named(self._place):
             try:
                 await obstore.delete_async(self._store, key)
-            except FileNotFoundError:
-                return  # some stores say so, S3 itself does not
+            except FileNotFoundError as error:
+                await self._require_missing(key, error)  # some stores say so, S3 itself does not
+
+    async def _require_missing(self, key: str, error: FileNotFoundError) -> None:
+        """Return if there certainly is no such artifact; else raise `ArtifactsUnavailable`, or `error` itself."""
+        if not is_of_the_key(error) and await self._listed(key) is not None:
+            raise error
+
+    async def _listed(self, key: str) -> ArtifactStat | None:
+        """Find an artifact in its folder's listing, which only a store that has the bucket can answer."""
+        async for stat in self.list(key):
+            if stat.key == key:
+                return stat
+        return None
 
     async def delete_prefix(self, prefix: str) -> int:
         """See `ArtifactStore.delete_prefix`."""

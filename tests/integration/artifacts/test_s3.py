@@ -7,8 +7,8 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -21,6 +21,7 @@ from starlette.responses import Response
 
 from sandbox.serving import listen, origin_of, serving
 from shared.artifacts._s3_upload import PART_BYTES
+from shared.artifacts.protocol import ArtifactNotFound
 from shared.artifacts.s3 import S3Artifacts
 from shared.errors import ArtifactsUnavailable
 from tests.support.ports import free_port
@@ -227,6 +228,86 @@ class TestTroublesAreNamed:
         with pytest.raises(ArtifactsUnavailable, match=f"s3://films at {url}: no answer"):
             await store.ping()
         await store.close()
+
+
+NO_BACKEND = Response("default backend - 404", 404, media_type="text/plain")
+NO_BUCKET = Response("<Error><Code>NoSuchBucket</Code></Error>", 404, media_type="application/xml")
+NO_KEY = Response("<Error><Code>NoSuchKey</Code></Error>", 404, media_type="application/xml")
+
+
+@asynccontextmanager
+async def behind(
+    server: S3Server, bucket: str, spool: Path, refuse: Callable[[Request], Response | None]
+) -> AsyncIterator[S3Artifacts]:
+    """Give the store as it is seen through a proxy that refuses requests."""
+    with listen("127.0.0.1", 0) as sock:
+        async with serving([(proxy_to(server, refuse), sock)]):
+            store = artifacts_in(origin_of(sock), bucket, spool)
+            yield store
+            await store.close()
+
+
+async def read(store: S3Artifacts) -> bytes:
+    return b"".join([part async for part in store.read(KEY)])
+
+
+async def copied(store: S3Artifacts) -> Path | None:
+    async with store.local_path(KEY) as path:
+        return path
+
+
+def names_an_artifact(request: Request) -> bool:
+    return request.url.path.endswith(KEY)
+
+
+class TestAnAnswerThatSomethingIsNotThere:
+    """A clip that is missing ends its job: the store must be sure."""
+
+    @pytest.mark.parametrize("answer", [NO_BACKEND, NO_BUCKET], ids=["of a proxy", "of a missing bucket"])
+    async def test_that_is_not_about_the_artifact_is_not_believed(
+        self, s3_server: S3Server, bucket: str, artifacts: S3Artifacts, small: Path, tmp_path: Path, answer: Response
+    ) -> None:
+        await artifacts.put_file(KEY, small)
+        async with behind(s3_server, bucket, tmp_path, lambda _: answer) as store:
+            for step in (store.stat(KEY), read(store), copied(store), store.delete(KEY)):
+                with pytest.raises(ArtifactsUnavailable):
+                    await step
+
+    async def test_that_the_listing_contradicts_is_not_believed(
+        self, s3_server: S3Server, bucket: str, artifacts: S3Artifacts, small: Path, tmp_path: Path
+    ) -> None:
+        """The proxy knows the store again by the time the folder is listed."""
+        await artifacts.put_file(KEY, small)
+        async with behind(
+            s3_server, bucket, tmp_path, lambda request: NO_BACKEND if names_an_artifact(request) else None
+        ) as store:
+            assert await store.stat(KEY) == await artifacts.stat(KEY)
+            for step in (read(store), copied(store), store.delete(KEY)):
+                with pytest.raises(ArtifactsUnavailable, match="404"):
+                    await step
+        assert await artifacts.stat(KEY) is not None
+
+    async def test_that_the_listing_bears_out_is_believed(
+        self, s3_server: S3Server, bucket: str, tmp_path: Path
+    ) -> None:
+        async with behind(
+            s3_server, bucket, tmp_path, lambda request: NO_BACKEND if names_an_artifact(request) else None
+        ) as store:
+            assert await store.stat(KEY) is None
+            assert await copied(store) is None
+            await store.delete(KEY)
+
+    async def test_that_names_the_artifact_is_believed_without_a_listing(
+        self, s3_server: S3Server, bucket: str, tmp_path: Path
+    ) -> None:
+        def refuse(request: Request) -> Response:
+            return NO_KEY if names_an_artifact(request) else NO_BACKEND
+
+        async with behind(s3_server, bucket, tmp_path, refuse) as store:
+            with pytest.raises(ArtifactNotFound):
+                await read(store)
+            assert await copied(store) is None
+            await store.delete(KEY)
 
 
 class TestDirectLinks:
