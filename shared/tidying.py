@@ -4,6 +4,7 @@ from collections.abc import Collection
 from functools import partial
 
 from shared.context import Context
+from shared.errors import JobNotFound
 from shared.job.files import clip_key, discarded_deleted, files_of, film_key, pieces_prefix
 from shared.job.model import Job
 
@@ -18,13 +19,18 @@ async def delete_discarded(context: Context, job: Job) -> Job:
 
 
 async def delete_unwanted_clip(context: Context, job_id: str, number: int, key: str) -> None:
-    """Delete a clip's file that nobody took, because its order is history by now.
+    """Delete a clip's file that nobody took, because its order is history by now, or its job is being deleted.
 
-    Kept if somebody else brings home the same order: they put the same file there.
+    Kept if somebody else brings home the same order: they put the same file there. A job that is gone needs no file,
+    nor does any other: ids are never used again.
     """
-    job = await context.store.get(job_id)
+    try:
+        job = await context.store.get(job_id)
+    except JobNotFound:
+        await context.artifacts.delete(key)
+        return
     clip = job.clip(number)
-    if not (clip.in_flight and clip_key(job, clip) == key) and key not in files_of(job):
+    if job.purging or (not (clip.in_flight and clip_key(job, clip) == key) and key not in files_of(job)):
         await context.artifacts.delete(key)
 
 

@@ -28,14 +28,14 @@ from services.generator.turns import Turns
 from shared import metrics, tracing
 from shared.bus.protocol import Delivery, Retry
 from shared.context import Context
-from shared.errors import Refused
+from shared.errors import JobNotFound, Refused
 from shared.events import VideoCallback
 from shared.fetch import FetchError
 from shared.job.clips import attempt_failed, begin_fetch, clip_home, order_taken, polled, release_clip, renew_clip
 from shared.job.fencing import require_owner
 from shared.job.files import clip_key
 from shared.job.model import MAY_TURN_UP, Artifact, Attempt, Clip, Failure, Job
-from shared.leases import holding
+from shared.leases import LeaseLost, holding
 from shared.models.marks import DOWN
 from shared.tidying import delete_unwanted_clip
 from shared.tokens import BadToken, ClipToken, Signer
@@ -210,6 +210,10 @@ class BringingHome:
             artifact = await self._fetch(job, number, owner, result)
         except (FetchError, ClipRejected) as error:
             problem = error
+        except (LeaseLost, Refused, JobNotFound):
+            # The right to it was lost, perhaps while the file was being put.
+            await delete_unwanted_clip(context, job.id, number, clip_key(job, job.clip(number)))
+            raise
         except BaseException:
             # Drained, or a dependency is down: whoever gets the message again need not wait for the lease.
             await self._release(job, number, owner, again_at=context.clock(), problem=None)
@@ -219,7 +223,7 @@ class BringingHome:
             here = partial(home, credits_spent=result.credits, now=context.clock())
             try:
                 job_after = await self._writer.write(job, here)
-            except Refused:
+            except (Refused, JobNotFound):
                 await delete_unwanted_clip(context, job.id, number, artifact.key)
                 raise
             attempt = job_after.clip(number).attempt

@@ -14,7 +14,7 @@ from shared.job._edit import lease_for, log, progressed, reached, touched, with_
 from shared.job._endings import after_clip_ended, attempt_over, forgiven, give_up, kept_attempts, refusals
 from shared.job._told import VIDEO_READY, with_webhook
 from shared.job.document import shortened
-from shared.job.fencing import holds, require_free, require_owner
+from shared.job.fencing import holds, require_free, require_kept, require_owner
 from shared.job.model import (
     MAKING,
     Artifact,
@@ -249,8 +249,9 @@ def begin_fetch(job: Job, number: int, attempt_number: int, *, owner: str, now: 
     """Take the right to bring the clip home. Possible for a failed job too: what is paid for is kept.
 
     Raises:
-        Refused: the clip is not (or no longer) to be fetched, or somebody is doing it.
+        Refused: the clip is not (or no longer) to be fetched, somebody is doing it, or the job is being deleted.
     """
+    require_kept(job)
     clip = job.clip(number)
     _newest(clip, attempt_number)
     if clip.status is not ClipStatus.GENERATING:
@@ -267,6 +268,7 @@ def renew_clip(job: Job, number: int, *, owner: str, now: int, policy: Policy, p
 
     Bytes that come in again and again, but never the whole clip, are no progress.
     """
+    require_kept(job)
     clip = job.clip(number)
     require_owner(clip.lease, owner)
     job = with_clip(job, clip.but(lease=lease_for(owner, now, policy.lease_ms)))
@@ -302,12 +304,14 @@ def clip_home(
     """The clip's bytes are in the artifact store and decode as video. The last one home starts the stitching.
 
     Raises:
-        Refused: the owner lost its lease (somebody else does it now), or the attempt is history.
+        Refused: the owner lost its lease (somebody else does it now), the attempt is history, or the job is being
+            deleted.
     """
     clip = job.clip(number)
     attempt = _newest(clip, attempt_number)
     if clip.status is ClipStatus.READY:
         return job
+    require_kept(job)
     require_owner(clip.lease, owner)
     if clip.status is not ClipStatus.GENERATING:
         raise Refused("not_generating", f"clip {number} is {clip.status}")

@@ -1,10 +1,14 @@
 """Orders whose answer never came: not placed again while their callback can come, and never silently paid twice."""
 
+import asyncio
+from pathlib import Path
+
 import pytest
 
 from services.generator.provider.failures import error_of
 from services.generator.provider.kie import KieProvider
 from services.generator.provider.outcomes import CreateOutcome, Declined, ErrorCode, ModelInput, Taken
+from shared.artifacts.protocol import ArtifactStat
 from shared.events import EventName
 from shared.job.clips import begin_order
 from shared.job.control import retry
@@ -87,6 +91,31 @@ async def test_a_callback_after_the_deadline_still_brings_the_paid_clip_home(ope
     job = await w.until(job_id, lambda job: fate(job) is AttemptState.SUCCEEDED, "the clip is home")
     assert job.status is JobStatus.FAILED
     assert await w.artifacts.stat(f"jobs/{job_id}/clip-1.mp4") is not None
+
+
+@pytest.mark.parametrize("is_gone", [True, False], ids=["gone", "being deleted"])
+async def test_a_clip_put_after_its_job_was_purged_does_not_stay(
+    open_world: OpenWorld, monkeypatch: pytest.MonkeyPatch, is_gone: bool
+) -> None:
+    w = await open_world(services=GENERATOR, job_timeout=60_000)
+    put_file, delete, deleted = w.artifacts.put_file, w.artifacts.delete, asyncio.Event()
+
+    async def put_late(key: str, path: Path) -> ArtifactStat:
+        await w.store.update(key.split("/")[1], lambda job: job.but(purging=True))
+        if is_gone:
+            await w.store.delete(key.split("/")[1])
+        return await put_file(key, path)
+
+    async def delete_and_tell(key: str) -> None:
+        await delete(key)
+        deleted.set()
+
+    monkeypatch.setattr(w.artifacts, "put_file", put_late)
+    monkeypatch.setattr(w.artifacts, "delete", delete_and_tell)
+    await called_back_after_the_end(w, "create=drop_after,callback=lost")
+    async with asyncio.timeout(20):
+        await deleted.wait()
+    assert [stat.key async for stat in w.artifacts.list()] == []
 
 
 async def test_a_callback_after_the_end_is_kept_while_the_provider_cannot_be_asked_about_it(

@@ -69,6 +69,22 @@ async def test_a_clip_that_another_still_brings_home_is_kept(context: Context) -
     assert await kept(context) == {key}
 
 
+async def test_a_clip_of_a_job_that_is_being_deleted_is_deleted(context: Context) -> None:
+    job = await created(context, fetching(generating(accepted())).but(purging=True))
+    key = clip_key(job, job.clip(1))
+    await put(context, key)
+    await delete_unwanted_clip(context, job.id, 1, key)
+    assert await kept(context) == set()
+
+
+async def test_a_clip_of_a_job_that_is_gone_is_deleted(context: Context) -> None:
+    job = fetching(generating(accepted()))
+    key = clip_key(job, job.clip(1))
+    await put(context, key)
+    await delete_unwanted_clip(context, job.id, 1, key)
+    assert await kept(context) == set()
+
+
 async def test_a_clip_that_somebody_else_brought_home_is_kept(context: Context) -> None:
     job = await created(context, all_home())
     key = clip_key(job, job.clip(1))

@@ -118,6 +118,13 @@ class TestTheRightToFetch:
             assert (job.progress_at == before) == (owner >= PATIENT_FETCHES)
             now += POLICY.lease_ms  # its owner dies
 
+    def test_is_neither_taken_nor_kept_nor_used_once_the_job_is_being_deleted(self) -> None:
+        job = generating(accepted())
+        assert refusal(lambda: fetching(job.but(purging=True))) == "expired"
+        doomed = fetching(job, owner="me").but(purging=True)
+        assert refusal(lambda: renew_clip(doomed, 1, owner="me", now=T, policy=POLICY)) == "expired"
+        assert refusal(lambda: home(doomed, owner="me")) == "expired"
+
     def test_given_back_is_free_at_once(self) -> None:
         job = fetching(generating(accepted()), owner="me")
         back = release_clip(job, 1, owner="me", again_at=T + 3, problem=None, now=T)
