@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 from .model import Codec, Colour, Transition
+from .rates import in_words
 
 #: Warnings in a plan's summary.
 _WARNINGS_KEPT = 50
@@ -238,7 +239,7 @@ class Plan:
         heard = f"AAC {sound.sample_rate} Hz, {_channels(sound.channels)}" if sound else "no sound"
         film = (
             f"Film: {self.duration_s:.2f} s, {self.frames} frames, {target.width}x{target.height} at "
-            f"{_rate(target.fps)} fps, {target.codec}, {heard}"
+            f"{in_words(target.fps)} fps, {target.codec}, {heard}"
         )
         lines = [film]
         for segment in self.segments:
@@ -259,10 +260,6 @@ class Plan:
             f"(at least {cost.overlapped_frames} by any method), about {cost.cpu_s:.1f} CPU seconds"
         )
         return lines + [f"Note: {warning}" for warning in self.warnings]
-
-
-def _rate(fps: Fraction) -> str:
-    return f"{float(fps):.3f}".rstrip("0").rstrip(".")
 
 
 def _channels(count: int) -> str:

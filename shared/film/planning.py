@@ -10,7 +10,7 @@ from .joints import lay_out
 from .majority import Form, find_majority, form_of, weigh
 from .model import AudioInfo, Fit, Probe, VideoInfo, Wishes
 from .plan_model import Action, ClipPlan, Cost, Plan, Segment, SoundAction, SoundTarget, Target
-from .rates import frames_in
+from .rates import frames_in, two_in_words
 
 #: CPU seconds to encode one 1280x720 frame at preset ``medium`` (measured with x264: 133 s for 1440 frames).
 _FRAME_CPU_S = 0.092
@@ -232,7 +232,8 @@ def _differences(video: VideoInfo, target: Target) -> list[str]:
     elif video.sar != target.sar:
         found.append(f"its pixels are {video.sar} instead of {target.sar}")
     if video.fps != target.fps:
-        found.append(f"it has {float(video.fps):.3g} frames per second instead of {float(target.fps):.3g}")
+        own, wanted = two_in_words(video.fps, target.fps)
+        found.append(f"it has {own} frames per second instead of {wanted}")
     if video.colour != target.colour and not video.colour.is_hdr and not video.colour.full_range:
         found.append("its colours are described differently")
     return found
@@ -247,9 +248,8 @@ def _picture_warnings(index: int, video: VideoInfo, target: Target, fit: Fit) ->
         found.append(f"{name} is {how} from {width}x{height} to {verb} {target.width}x{target.height}")
     if video.fps != target.fps:
         verb = "dropped" if video.fps > target.fps else "repeated"
-        found.append(
-            f"some frames of {name} are {verb} to turn {float(video.fps):.3g} into {float(target.fps):.3g} fps"
-        )
+        own, wanted = two_in_words(video.fps, target.fps)
+        found.append(f"some frames of {name} are {verb} to turn {own} into {wanted} fps")
     if video.colour.is_hdr:
         found.append(f"{name} is tone-mapped from HDR")
     return found

@@ -39,6 +39,17 @@ def snap_rate(measured: float, frames: int, tolerance_s: float = 0.0025) -> Frac
     return max(Fraction(1, 1001), Fraction(measured).limit_denominator(1001))
 
 
+def in_words(rate: Fraction) -> str:
+    """Return a rate as people know it: 29.97, 23.976, 30."""
+    return f"{float(rate):.3f}".rstrip("0").rstrip(".")
+
+
+def two_in_words(one: Fraction, other: Fraction) -> tuple[str, str]:
+    """Return two rates as people know them, or as exact fractions if only these tell them apart."""
+    words = in_words(one), in_words(other)
+    return words if words[0] != words[1] else (str(one), str(other))
+
+
 def film_clock(rate: Fraction) -> tuple[int, int]:
     """Return ``(timescale, ticks of one frame)`` for a constant rate, fine enough for any player."""
     scale = 1

@@ -221,6 +221,23 @@ def test_a_clip_that_is_enlarged_to_fill_the_frame_is_told_too(fit: Fit, enlarge
     assert any("clip 2 is enlarged from 720x1280" in warning for warning in made.warnings) is enlarged
 
 
+@pytest.mark.parametrize(
+    ("rate", "said", "verb"),
+    [
+        (Fraction(30000, 1001), "29.97", "repeated"),
+        (Fraction(24000, 1001), "23.976", "repeated"),
+        (Fraction(60000, 1001), "59.94", "dropped"),
+        (Fraction(120), "120", "dropped"),
+        (Fraction("30.00001"), "3000001/100000", "dropped"),
+    ],
+)
+def test_a_rate_that_is_turned_into_another_is_told_so_that_they_differ(rate: Fraction, said: str, verb: str) -> None:
+    made = plan([a_probe(), a_probe(), a_probe(fps=rate)])
+
+    assert f"it has {said} frames per second instead of 30" in made.clips[2].video_reason
+    assert f"some frames of clip 3 are {verb} to turn {said} into 30 fps" in made.warnings
+
+
 def test_only_the_music_is_heard_where_the_clips_shall_be_silent() -> None:
     made = plan([a_probe(AAC)] * 2, Wishes(audio="none", soundtrack=Soundtrack(Path("song.mp3"))))
 
