@@ -8,10 +8,11 @@ from functools import lru_cache
 from pathlib import Path
 
 from shared.film import InvalidWishes, Logo, Probe, Soundtrack, Transition, Wishes
+from shared.film.model import MUSIC_GAINS_DB
 from shared.job.model import Clip, ClipRole, ClipStatus, Job
 from shared.job.wishes import Joint
 
-SILENT_DB = -100.0
+SILENT_DB = MUSIC_GAINS_DB[0]
 
 
 def ready_shots(job: Job) -> tuple[Clip, ...]:
@@ -101,7 +102,7 @@ def _soundtrack(job: Job, music: Path | None) -> Soundtrack | None:
     asked = job.wishes.soundtrack
     if asked is None or music is None:
         return None
-    gain_db = 20 * math.log10(asked.volume) if asked.volume > 0 else SILENT_DB
+    gain_db = max(SILENT_DB, 20 * math.log10(asked.volume)) if asked.volume > 0 else SILENT_DB
     return Soundtrack(music, gain_db=gain_db, duck_db=asked.duck, fade_in_s=asked.fade_s, fade_out_s=asked.fade_s)
 
 

@@ -62,13 +62,19 @@ class Transition:
             raise InvalidWishes(f"transition {text!r}: write it as kind:seconds, for example fade:0.5") from None
 
 
+#: Least and most of what a soundtrack is given, in dB and in seconds.
+MUSIC_GAINS_DB = (-100.0, 40.0)
+MUSIC_DUCKS_DB = (0.0, 40.0)
+MUSIC_FADES_S = (0.0, 3600.0)
+
+
 @dataclass(frozen=True, slots=True)
 class Soundtrack:
     """Music under the whole film.
 
     Attributes:
         path: A local audio file (mp3, wav, m4a, flac, ogg).
-        gain_db: Level of the music relative to itself.
+        gain_db: Level of the music relative to itself; -100 is silence.
         loop: Repeat the music when it is shorter than the film.
         duck_db: How far the music goes down while the clips' own sound is present; 0 disables ducking.
         fade_in_s: Fade at the start of the film.
@@ -83,8 +89,14 @@ class Soundtrack:
     fade_out_s: float = 1.5
 
     def __post_init__(self) -> None:
-        if not self.duck_db >= 0:
-            raise InvalidWishes(f"music goes down by a positive number of dB under other sound, not {self.duck_db}")
+        for how, value, (least, most) in (
+            ("becomes louder by a number of dB", self.gain_db, MUSIC_GAINS_DB),
+            ("goes down by a positive number of dB under other sound", self.duck_db, MUSIC_DUCKS_DB),
+            ("fades in over seconds", self.fade_in_s, MUSIC_FADES_S),
+            ("fades out over seconds", self.fade_out_s, MUSIC_FADES_S),
+        ):
+            if not least <= value <= most:  # so that "not a number" is refused, too
+                raise InvalidWishes(f"music {how}: {least:g} to {most:g}, not {value}")
 
 
 @dataclass(frozen=True, slots=True)

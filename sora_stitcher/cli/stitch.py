@@ -105,7 +105,7 @@ def stitch(
     Pictures that already have the film's form are copied bit by bit; only clips of another form, and the pictures
     inside transitions, go through an encoder. What is decided is printed with its reasons.
     """
-    from shared.film import InvalidWishes, Logo, Soundtrack, Wishes
+    from shared.film import InvalidWishes, Logo, Wishes
     from sora_stitcher.cli.stitching import (
         Order,
         checked_inputs,
@@ -113,6 +113,7 @@ def stitch(
         picture_rate,
         picture_size,
         run,
+        soundtrack_of,
         transitions_of,
     )
 
@@ -124,9 +125,7 @@ def stitch(
             codec=codec,
             audio=audio,
             loudness_lufs=loudness,
-            soundtrack=Soundtrack(music, music_gain, not music_once, music_duck, music_fade_in, music_fade_out)
-            if music is not None
-            else None,
+            soundtrack=soundtrack_of(music, music_gain, music_duck, music_fade_in, music_fade_out, loop=not music_once),
             logo=Logo(logo, logo_corner, logo_width, logo_opacity) if logo is not None else None,
             poster_at_s=0.0 if poster_at is None and poster is not None else poster_at,
             poster=poster,

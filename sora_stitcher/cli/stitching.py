@@ -21,6 +21,7 @@ from shared.film import (
     Limits,
     Plan,
     Progress,
+    Soundtrack,
     Transition,
     Wishes,
     make_contact_sheet,
@@ -28,6 +29,7 @@ from shared.film import (
     plan,
     stitch,
 )
+from shared.film.model import MUSIC_DUCKS_DB, MUSIC_FADES_S, MUSIC_GAINS_DB
 from shared.film.prepare import probe_all, unwrap_all
 from shared.film.rates import STANDARD_RATES
 from shared.film.work_folder import WorkFolder
@@ -126,6 +128,25 @@ def picture_rate(text: str | None) -> Fraction | None:
         raise usage(f"--fps {text!r}: write it as 30, 29.97 or 30000/1001") from None
     nearest = min(STANDARD_RATES, key=lambda standard: abs(standard - rate))
     return nearest if abs(nearest - rate) < Fraction(1, 200) else rate.limit_denominator(_FINEST_RATE)
+
+
+def soundtrack_of(
+    path: Path | None, gain_db: float, duck_db: float, fade_in_s: float, fade_out_s: float, *, loop: bool
+) -> Soundtrack | None:
+    """Read `--music` and what goes with it.
+
+    Raises:
+        CommandError: a number is none, or beyond what the engine takes.
+    """
+    for option, value, (least, most) in (
+        ("--music-gain", gain_db, MUSIC_GAINS_DB),
+        ("--music-duck", duck_db, MUSIC_DUCKS_DB),
+        ("--music-fade-in", fade_in_s, MUSIC_FADES_S),
+        ("--music-fade-out", fade_out_s, MUSIC_FADES_S),
+    ):
+        if not least <= value <= most:
+            raise usage(f"{option} {value:g}: give a number from {least:g} to {most:g}")
+    return Soundtrack(path, gain_db, loop, duck_db, fade_in_s, fade_out_s) if path is not None else None
 
 
 def checked_inputs(inputs: Sequence[str]) -> tuple[str, ...]:
@@ -311,6 +332,7 @@ __all__ = [
     "transitions_of",
     "picture_size",
     "picture_rate",
+    "soundtrack_of",
     "checked_inputs",
     "checked_outputs",
     "LIMITS",

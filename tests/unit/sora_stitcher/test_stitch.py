@@ -86,6 +86,21 @@ def test_sizes_are_read() -> None:
             picture_size(text)
 
 
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [("--music-gain", "nan"), ("--music-gain", "inf"), ("--music-gain", "500"), ("--music-duck", "inf"),
+     ("--music-duck", "-1"), ("--music-fade-in", "nan"), ("--music-fade-in", "-3"), ("--music-fade-out", "1e300")],
+)  # fmt: skip
+def test_a_number_for_music_that_makes_no_sense_is_told_by_its_option(
+    option: str, text: str, clips: dict[str, Path], tmp_path: Path
+) -> None:
+    song = tmp_path / "song.mp3"
+    song.touch()
+    result = run(str(clips["a"]), "--music", str(song), option, text, "--explain")
+    assert f"{option} {float(text):g}: give a number from" in " ".join(result.stderr.split())
+    assert result.exit_code == 2
+
+
 def test_one_transition_is_for_all_joints_and_several_for_one_each() -> None:
     assert transitions_of([]) == {"transition": None}
     assert transitions_of(["fade:0.5"]) == {"transition": Transition("fade", 0.5)}

@@ -274,6 +274,19 @@ def test_music_goes_down_by_a_positive_number() -> None:
         Soundtrack(Path("song.mp3"), duck_db=-10)
 
 
+@pytest.mark.parametrize("beyond", [float("nan"), float("inf"), float("-inf"), 1e300])
+@pytest.mark.parametrize("name", ["gain_db", "duck_db", "fade_in_s", "fade_out_s"])
+def test_numbers_for_music_that_no_filter_takes_are_refused(name: str, beyond: float) -> None:
+    with pytest.raises(InvalidWishes, match=f"^music .* not {beyond}$".replace("+", "[+]")):
+        Soundtrack(Path("song.mp3"), **{name: beyond})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["fade_in_s", "fade_out_s"])
+def test_music_does_not_fade_for_less_than_no_time(name: str) -> None:
+    with pytest.raises(InvalidWishes, match="fades"):
+        Soundtrack(Path("song.mp3"), **{name: -3.0})  # type: ignore[arg-type]
+
+
 def test_a_transition_copies_up_to_a_clean_cut_and_from_the_next_key_frame() -> None:
     clip = a_probe(idr_frames=(0, 30, 60, 90), clean_cuts=(*range(0, 280, 4), 300), frames=300)
 
