@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from . import odd_container
+from .ebml import claimed_end
 from .entries import VIDEO_CODECS, parse_visual_entry
 from .errors import ClipError, Damaged, NotAVideo, TimedOut, TooLarge, TooLong, Truncated, Unsupported
 from .limits import Limits
@@ -50,11 +51,14 @@ def probe(path: Path, limits: Limits = Limits(), *, flag: StopFlag | None = None
         size = path.stat().st_size
         with path.open("rb") as file:
             head = file.read(1024)
+        container = _container(path.name, head) if size <= limits.clip_bytes else ""
+        should_end = claimed_end(path) if container == "matroska" else None
     except OSError as error:
         raise NotAVideo(f"{path.name} cannot be read: {error.strerror}") from error
     if size > limits.clip_bytes:
         raise TooLarge(f"{path.name} has {size} bytes; the limit is {limits.clip_bytes}")
-    container = _container(path.name, head)
+    if should_end is not None:
+        raise Truncated(f"{path.name} is cut short: it should end at byte {should_end}, but does at {size}")
     found = _probe_mp4(path, limits, flag) if container == "mp4" else _by_libav(path, container, size, limits, flag)
     check_limits(found, limits)
     return found

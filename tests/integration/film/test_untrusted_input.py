@@ -155,9 +155,16 @@ def _webm(_good: Path, folder: Path) -> Path:
     )
 
 
-def _cut_webm(good: Path, folder: Path) -> bytes:
-    whole = _webm(good, folder).read_bytes()
-    return whole[: len(whole) // 4]
+def _cut_webm(share: float) -> Maker:
+    def cut(good: Path, folder: Path) -> bytes:
+        whole = _webm(good, folder).read_bytes()
+        return whole[: round(len(whole) * share)]
+
+    return cut
+
+
+def _cut_matroska(good: Path, folder: Path) -> bytes:
+    return remux(good, folder / "whole.mkv").read_bytes()[:-1]
 
 
 def _transport_noise(_good: Path, _folder: Path) -> bytes:
@@ -192,7 +199,9 @@ HOSTILE = [
     Hostile("pixels sixteen times as wide as high", _wide_pixels, (TooLarge,)),
     Hostile("no picture", _sound_only, (NotAVideo,)),
     Hostile("Matroska head, then noise", lambda *_: b"\x1a\x45\xdf\xa3" + random.Random(3).randbytes(20_000), BAD_MOV),
-    Hostile("a quarter of a WebM", _cut_webm, (Truncated, Damaged)),
+    Hostile("a quarter of a WebM", _cut_webm(0.25), (Truncated,)),
+    Hostile("nine tenths of a WebM", _cut_webm(0.9), (Truncated,)),
+    Hostile("all but the last byte of a Matroska file", _cut_matroska, (Truncated,)),
     Hostile("transport stream of noise", _transport_noise, BAD_MOV),
     *[Hostile(f"scrambled header {seed}", _fuzzed(seed), BAD_MOV) for seed in range(4)],
 ]  # fmt: skip
@@ -248,6 +257,18 @@ async def test_a_check_of_a_clip_with_noise_in_its_pictures_says_that_it_does_no
 
     with pytest.raises(Damaged, match=r"noise\.mp4"):
         await check_clip(bad)
+
+
+async def test_a_recording_that_never_said_how_long_it_is_is_no_worse_for_it(
+    clip_of: Callable[[Clip], Path], tmp_path: Path
+) -> None:
+    live = remux(clip_of(GOOD), tmp_path / "live.mkv", "-live", "1")
+
+    assert (await check_clip(live)).video.frames == GOOD.frames
+
+    live.write_bytes(live.read_bytes()[:-10])
+    with pytest.raises(Truncated, match=r"live\.mkv is cut short"):
+        await check_clip(live)
 
 
 async def test_a_check_of_a_good_clip_returns_its_probe(clip_of: Callable[[Clip], Path]) -> None:
