@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from .entries import parse_visual_entry
-from .errors import ClipError, Damaged, DiskFull, EncodeFailed, EngineError, FfmpegMissing, Truncated
+from .errors import ClipError, Damaged, DiskFull, EncodeFailed, EngineError, FfmpegMissing, Overgrown, Truncated
 from .limits import Limits
 from .model import Probe, Wishes
 from .mp4 import Mp4Error, read_movie
@@ -63,7 +63,7 @@ def blame(error: EngineError, clips: Sequence[int], probes: Sequence[Probe]) -> 
         clips: The clips that ffmpeg was given, in this order.
         probes: One per clip of the film.
     """
-    if isinstance(error, DiskFull | FfmpegMissing) or error.clip is not None:
+    if isinstance(error, DiskFull | FfmpegMissing | Overgrown) or error.clip is not None:
         return error
     named = {int(number) for number in _INPUT_NUMBER.findall(error.detail)} & set(range(len(clips)))
     at_fault = [clips[number] for number in sorted(named)] if len(named) == 1 else list(clips)

@@ -11,6 +11,7 @@ EngineError
 │   └── Unsupported    a real video, but of a kind this engine does not read
 ├── EncodeFailed       ffmpeg failed for a reason that is not the clip's
 ├── VerifyFailed       a finished film did not pass its own checks, nor did the safe plan's
+├── Overgrown          a file of the film grew beyond what is allowed
 ├── DiskFull           no room for the film or its working files
 ├── TimedOut           the wall-clock or CPU budget was used up
 ├── Cancelled          the work was told to stop (only inside worker threads)
@@ -120,6 +121,12 @@ class DiskFull(EngineError):
 
     code = "disk_full"
     retryable = True
+
+
+class Overgrown(EngineError):
+    """A file of the film, not of a clip, grew beyond what the system or the limits allow."""
+
+    code = "too_large"
 
 
 class TimedOut(EngineError):

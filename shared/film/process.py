@@ -24,7 +24,7 @@ from typing import Any
 
 import ffmpeg
 
-from .errors import DiskFull, EncodeFailed, EngineError, FfmpegMissing, TimedOut, TooLarge
+from .errors import DiskFull, EncodeFailed, EngineError, FfmpegMissing, Overgrown, TimedOut, TooLarge
 from .ffmpeg_binary import ffmpeg_exe
 from .limits import Limits
 from .model import Probe
@@ -260,7 +260,11 @@ def failure_of(code: int, said: str) -> EngineError:
     if "no space left on device" in lowered:
         return DiskFull("there is no room left for working files; free some space and try again", detail=said)
     if code == -signal.SIGXFSZ or "file too large" in lowered:
-        return TooLarge("the output grew beyond the allowed size", detail=said)
+        return Overgrown(
+            "a file of this film grew beyond the size that the system (ulimit -f) or the limits of the engine allow; "
+            "raise that, or make a shorter or smaller film",
+            detail=said,
+        )
     if code in {_ENDED_BY_SIGNAL, -signal.SIGXCPU} or "system signals, hard exiting" in lowered:
         return TimedOut("ffmpeg used up its CPU time, or was told to end", detail=said)
     if "cannot allocate memory" in lowered or "out of memory" in lowered:

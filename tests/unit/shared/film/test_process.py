@@ -8,12 +8,14 @@ from pathlib import Path
 import ffmpeg
 import pytest
 
-from shared.film import DiskFull, EncodeFailed, EngineError, TimedOut, TooLarge
+from shared.film import ClipError, DiskFull, EncodeFailed, EngineError, Overgrown, TimedOut, TooLarge
+from shared.film.encoding import blame
 from shared.film.mix import Loudness, choose_gain, parse_loudness
 from shared.film.process import clip_input, command_line, failure_of, file_output
 from shared.film.progress import Reporter, Shares
 from shared.film.result import Progress
 from shared.film.verify import joint_packets
+from tests.support.probes import a_probe
 
 
 def test_every_input_is_fenced_in_before_it_is_named() -> None:
@@ -36,8 +38,8 @@ def test_every_input_is_fenced_in_before_it_is_named() -> None:
     ("code", "said", "error"),
     [
         (1, "av_interleaved_write_frame(): No space left on device", DiskFull),
-        (-signal.SIGXFSZ, "", TooLarge),
-        (1, "Error writing trailer: File too large", TooLarge),
+        (-signal.SIGXFSZ, "", Overgrown),
+        (1, "Error writing trailer: File too large", Overgrown),
         (-signal.SIGXCPU, "", TimedOut),
         (255, "", TimedOut),
         (1, "malloc: Cannot allocate memory", TooLarge),
@@ -51,6 +53,14 @@ def test_the_way_ffmpeg_ended_becomes_a_typed_error(code: int, said: str, error:
     assert type(found) is error
     assert found.detail == said
     assert found.message
+
+
+def test_a_file_that_may_not_grow_is_no_fault_of_the_clip_it_is_made_of() -> None:
+    found = blame(failure_of(-signal.SIGXFSZ, ""), [1], [a_probe(), a_probe()])
+
+    assert found.clip is None
+    assert "ulimit -f" in str(found)
+    assert not isinstance(found, ClipError)
 
 
 def test_the_last_message_is_the_one_people_see() -> None:
