@@ -118,6 +118,17 @@ async def test_a_film_is_cancelled_after_a_question(studio: World, page: Page) -
     await expect(page.get_by_role("button", name="Cancel film")).to_have_count(0)
 
 
+async def test_a_cancelling_that_did_not_work_is_said_where_it_is_seen(studio: World, page: Page) -> None:
+    job_id = await studio.submit("a longer voyage", review=True)
+    await page.goto(url(studio, f"/films/{job_id}"))
+    await page.route("**/cancel", lambda route: route.abort())
+    await page.get_by_role("button", name="Cancel film").first.click()
+    dialog = page.get_by_role("dialog", name="Cancel this film?")
+    await dialog.get_by_role("button", name="Cancel film").click()
+    await expect(page.locator("#said")).to_have_text("The gateway does not answer; try again.")
+    await expect(dialog).to_be_hidden()
+
+
 async def test_a_failed_film_says_why_and_is_retried(studio: World, page: Page) -> None:
     job_id = await studio.submit("a boat that meets a problem [twin:create=402*1]", "a calm sea")
     await studio.until_finished(job_id)
@@ -135,6 +146,10 @@ async def test_the_page_of_a_film_that_is_over_notices_when_it_goes_on(studio: W
     await page.clock.install()
     await page.goto(url(studio, f"/films/{job_id}"))
     await expect(page.locator("#part-stage .badge")).to_have_text("Failed")
+    await page.route(f"**/films/{job_id}", lambda route: route.abort())
+    await page.clock.fast_forward(16_000)
+    await expect(page.locator("#live-state")).to_contain_text("No answer; last read")
+    await page.unroute(f"**/films/{job_id}")
     assert (await studio.http.post(f"/api/job/{job_id}/retry")).status_code == 200
     await page.clock.fast_forward(16_000)
     await expect(page.locator("#part-stage .badge")).to_have_text("Needs approval", timeout=LONG_MS)

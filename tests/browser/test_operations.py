@@ -79,3 +79,22 @@ async def test_what_is_out_of_order_is_shown(plant: World, page: Page) -> None:
         await expect(page.get_by_role("row", name="generator.job.created")).to_be_visible()
     finally:
         plant.backend.down = False
+
+
+async def test_a_page_that_is_not_answered_says_since_when_it_is_old(plant: World, page: Page) -> None:
+    await page.clock.install()
+    await page.goto(plant.parts.settings.base_url + "/operations")
+    state = page.locator("#live-state")
+    await page.clock.fast_forward(6_000)
+    await expect(state).to_have_text("Live")
+    await page.route("**/operations", lambda route: route.abort())
+    await page.clock.fast_forward(6_000)
+    await expect(state).to_contain_text("No answer; last read")
+    await expect(state).to_have_class("live-state off")
+    await page.unroute("**/operations")
+    await page.route("**/operations", lambda route: route.fulfill(status=503, body="away"))
+    await page.clock.fast_forward(6_000)
+    await expect(state).to_contain_text("No answer; last read")
+    await page.unroute("**/operations")
+    await page.clock.fast_forward(6_000)
+    await expect(state).to_have_text("Live")

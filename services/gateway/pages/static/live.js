@@ -30,6 +30,15 @@ function put(element, text) {
   if (element && element.textContent !== text) element.textContent = text;
 }
 
+// --- how current the page is -----------------------------------------------------------------------------------------
+const PATIENCE = 15 * SECOND;
+let lastRead = Date.now();
+function showState(isOn, text) {
+  liveState.hidden = false;
+  liveState.className = `live-state ${isOn ? "on" : "off"}`;
+  put(liveState, text);
+}
+
 // --- once per frame ----------------------------------------------------------------------------------------------
 const waiting = new Map();
 let frame = 0;
@@ -66,7 +75,7 @@ function morph(old, fresh) {
   for (const each of pool) if (!used.has(each)) each.remove();
 }
 async function takeOver(url, ids) {
-  const answer = await fetch(url, { headers: { Accept: "text/html" } });
+  const answer = await fetch(url, { headers: { Accept: "text/html" }, signal: AbortSignal.timeout(PATIENCE) });
   if (answer.redirected && new URL(answer.url).pathname === "/sign-in") { location.href = answer.url; return false; }
   if (!answer.ok) return false;
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
@@ -77,17 +86,27 @@ async function takeOver(url, ids) {
   return true;
 }
 
+// Whether the page was read again; if not, since when nothing on it is new is said beside it.
+async function readAgain(url, ids) {
+  let isRead = false;
+  try { isRead = await takeOver(url, ids); } catch { /* no answer, as said below */ }
+  if (isRead) lastRead = Date.now();
+  else showState(false, `No answer; last read ${clock.format(lastRead)}`);
+  return isRead;
+}
+
 // --- forms without leaving the page ---------------------------------------------------------------------------------
 let refresh = () => {};
 async function post(form, button) {
   button?.classList.add("busy-now");
   button?.setAttribute("aria-disabled", "true");
+  form.closest("dialog")?.close(); // nothing that is said is seen behind it
   try {
     const answer = await fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)), headers: { Accept: "application/json" } });
     const found = await answer.json().catch(() => ({}));
-    if (answer.status === 401) { location.href = `/sign-in?next=${encodeURIComponent(location.pathname)}`; return; }
+    if (answer.status === 401) { location.href = `/sign-in?next=${encodeURIComponent(location.pathname)}&undone=yes`; return; }
     say(answer.ok ? found.message : found.error ?? `That did not work (${answer.status}).`, !answer.ok);
-    if (answer.ok) { form.closest("details")?.removeAttribute("open"); form.closest("dialog")?.close(); }
+    if (answer.ok) form.closest("details")?.removeAttribute("open");
     refresh();
   } catch { say("The gateway does not answer; try again.", true); }
   finally { button?.classList.remove("busy-now"); button?.removeAttribute("aria-disabled"); }
@@ -120,14 +139,13 @@ function askIfSignedOut() {
 // --- the stream: open while somebody looks ----------------------------------------------------------------------------
 function follow(url, heard, caughtUp) {
   let source = null, again = 0;
-  const show = (isOn, text) => { liveState.hidden = false; liveState.className = `live-state ${isOn ? "on" : "off"}`; put(liveState, text); };
   const close = () => { source?.close(); source = null; clearTimeout(again); };
   const open = () => {
     close();
     source = new EventSource(url);
-    source.onopen = () => { show(true, "Live"); caughtUp?.(); };
+    source.onopen = () => { showState(true, "Live"); caughtUp?.(); };
     source.onerror = () => {
-      show(false, "Reconnecting");
+      showState(false, "Reconnecting");
       if (source?.readyState === EventSource.CLOSED) { close(); again = setTimeout(open, 5 * SECOND); askIfSignedOut(); }
     };
     for (const name of ["job", "progress"]) source.addEventListener(name, (event) => heard(name, JSON.parse(event.data)));
@@ -228,14 +246,17 @@ function filmList(list) {
 // --- one film --------------------------------------------------------------------------------------------------------------
 function film(article) {
   const id = encodeURIComponent(article.dataset.job), words = JSON.parse(article.dataset.words);
-  let timer = 0, running = false, stop = null, again = false;
+  let timer = 0, running = false, stop = null, again = false, isCurrent = true;
   // The stream ends with the job. Those who are to be told may still be on the way, and somebody else may let it go on.
-  const lookAgain = () => { if (!stop) timer = setTimeout(document.hidden ? lookAgain : load, (article.dataset.telling === "yes" ? 3 : 15) * SECOND); };
+  const lookAgain = () => { if (!stop || !isCurrent) timer = setTimeout(document.hidden ? lookAgain : load, (article.dataset.telling === "yes" ? 3 : 15) * SECOND); };
   async function load() {
     if (running) { again = true; return; }
     running = true;
     const before = article.querySelector("#part-stage .badge").textContent;
-    try { if (await takeOver(`/films/${id}`, ["film"])) preview(); } catch { /* the stream says so, and comes again */ }
+    const wasCurrent = isCurrent;
+    isCurrent = await readAgain(`/films/${id}`, ["film"]);
+    if (isCurrent) preview();
+    if (isCurrent && (!stop || !wasCurrent)) showState(true, "Live");
     running = false;
     const after = article.querySelector("#part-stage .badge").textContent;
     if (before !== after) say(`The film: ${after}.`);
@@ -268,7 +289,7 @@ function film(article) {
 
 // --- operations --------------------------------------------------------------------------------------------------------------
 function operations() {
-  const load = async () => { try { if (!document.hidden) await takeOver("/operations", ["operations"]); } catch { /* next time */ } };
+  const load = async () => { if (!document.hidden && await readAgain("/operations", ["operations"])) showState(true, "Live"); };
   refresh = load;
   setInterval(load, 5 * SECOND);
 }
