@@ -59,6 +59,55 @@ async def test_a_session_holds_on_another_replica(desk: World, page: Page) -> No
         await page.close()
 
 
+async def test_a_film_that_was_typed_while_the_session_ended_is_made_after_signing_in(desk: World, page: Page) -> None:
+    await sign_in(desk, page)
+    await page.goto(url(desk, "/films/new"))
+    await page.context.clear_cookies(name="sora_session")
+    prompts = page.get_by_label("What is to be seen and heard")
+    await prompts.first.fill("A lighthouse")
+    await prompts.nth(1).fill("A keeper")
+    await page.get_by_role("button", name="Add a clip").click()
+    await prompts.nth(2).fill("Gulls")
+    await page.locator("[name=aspectRatio][value=portrait]").check()
+    await expect(page.locator("#signed-out")).to_be_visible()
+    await expect(page).to_have_url(url(desk, "/films/new"))
+    await page.get_by_role("button", name="Make the film").last.click()
+    await expect(page.get_by_text("You were signed out, so nothing was done.")).to_be_visible()
+    await page.get_by_label("API key").fill("wrong")
+    await page.get_by_role("button", name="Sign in").click()
+    await expect(page.get_by_text("You were signed out, so nothing was done.")).to_be_visible()
+    await page.get_by_label("API key").fill("open-sesame")
+    await page.get_by_role("button", name="Sign in").click()
+    await expect(page).to_have_url(url(desk, "/films/new"))
+    await expect(prompts.nth(2)).to_have_value("Gulls")
+    await expect(prompts).to_have_count(3)
+    await page.get_by_role("button", name="Make the film").last.click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("A lighthouse")
+    job = await desk.job(page.url.rpartition("/")[2])
+    assert ([clip.prompt for clip in job.clips], job.aspect_ratio) == (
+        ["A lighthouse", "A keeper", "Gulls"],
+        "portrait",
+    )
+    await page.goto(url(desk, "/films/new"))
+    await expect(prompts).to_have_count(2)
+    await expect(prompts.first).to_have_value("")
+
+
+async def test_a_post_of_somebody_signed_out_leads_back_to_its_own_page_and_to_no_other_site(desk: World) -> None:
+    origin = desk.parts.settings.base_url
+    for referer, back in (
+        (f"{origin}/films/new", "/films/new"),
+        (f"{origin}/films/job_1?done=retry", "/films/job_1"),
+        (f"{origin}//evil.example/x", "/"),
+        ("https://evil.example/films/new", "/"),
+        ("", "/"),
+    ):
+        answer = await desk.http.post("/films/new", data={}, headers={"Origin": origin, "Referer": referer})
+        assert answer.status_code == 303
+        assert answer.headers["location"] == f"/sign-in?next={back}&undone=yes"
+        assert "so nothing was done" in (await desk.http.get(answer.headers["location"])).text
+
+
 async def test_posts_from_elsewhere_or_without_the_form_token_are_refused(desk: World, page: Page) -> None:
     await sign_in(desk, page)
     job_id = await put_job(desk)

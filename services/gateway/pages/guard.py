@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from fastapi import Depends, Request
 from fastapi.exceptions import RequestValidationError
@@ -123,7 +123,7 @@ class PageRoute(APIRoute):
             try:
                 response: Response = await handle(request)
             except SignInRequired:
-                response = _to_sign_in(request)
+                response = _to_sign_in(request, state.base_url)
             except (ApiError, RequestValidationError, JobNotFound, Refused, DependencyDown) as error:
                 response = await _error(request, state, as_api_error(error))
             new: Session | None = getattr(request.state, "new_session", None)
@@ -134,13 +134,28 @@ class PageRoute(APIRoute):
         return handled
 
 
-def _to_sign_in(request: Request) -> Response:
+def own_path(text: str) -> str:
+    """Return where to go on to after signing in: a path of ours, never another site's."""
+    plain = text.startswith("/") and not text.startswith(("//", "/\\")) and text.isprintable() and "\\" not in text
+    return text if plain else "/"
+
+
+def _to_sign_in(request: Request, base_url: str) -> Response:
     if wants_json(request):
         return error_response(401, "signed_out", "You are signed out: sign in again")
-    back = request.url.path if request.method == "GET" else "/"
-    if request.method == "GET" and request.url.query:
-        back += f"?{request.url.query}"
-    return RedirectResponse(f"/sign-in?next={quote(back, safe='/')}", 303, headers={"Cache-Control": "no-store"})
+    if request.method == "GET":
+        back, undone = request.url.path + (f"?{request.url.query}" if request.url.query else ""), ""
+    else:
+        back, undone = _page_of_form(request, base_url), "" if request.url.path == "/sign-out" else "&undone=yes"
+    to = f"/sign-in?next={quote(back, safe='/')}{undone}"
+    return RedirectResponse(to, 303, headers={"Cache-Control": "no-store"})
+
+
+def _page_of_form(request: Request, base_url: str) -> str:
+    """Return the page of ours whose form was posted; the list of films if that is not known."""
+    came_from = urlsplit(request.headers.get("referer", ""))
+    ours = {request.headers.get("host", ""), urlsplit(base_url).netloc}
+    return own_path(came_from.path) if came_from.netloc in ours else "/"
 
 
 def as_api_error(error: Exception) -> ApiError:

@@ -155,6 +155,7 @@ async def _shown(
         session,
         status,
         form=film,
+        is_blank=request.method == "GET",
         problems=problems or Problems(),
         estimate=estimate,
         models=list(MODELS),

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
 from services.gateway.errors import ApiError
-from services.gateway.pages.guard import PageRoute, Posting, any_session, own_form
+from services.gateway.pages.guard import PageRoute, Posting, any_session, own_form, own_path
 from services.gateway.pages.rendering import page
 from services.gateway.pages.sessions import drop_cookie, matching_key, open_session
 from services.gateway.state import GatewayState, State
@@ -16,12 +16,6 @@ router = APIRouter(include_in_schema=False, route_class=PageRoute)
 
 TRIES = 10
 WINDOW_MS = 60_000
-
-
-def own_path(text: str) -> str:
-    """Return where to go on to after signing in: a path of ours, never another site's."""
-    plain = text.startswith("/") and not text.startswith(("//", "/\\")) and text.isprintable() and "\\" not in text
-    return text if plain else "/"
 
 
 def neighbourhood(address: str) -> str:
@@ -35,13 +29,13 @@ def neighbourhood(address: str) -> str:
 
 @router.get("/sign-in", response_model=None)
 async def sign_in_page(
-    request: Request, state: State, to: Annotated[str, Query(alias="next", max_length=500)] = "/"
+    request: Request, state: State, to: Annotated[str, Query(alias="next", max_length=500)] = "/", undone: str = ""
 ) -> Response:
-    """Ask for an API key."""
+    """Ask for an API key; `undone` says that what was posted was not done."""
     session = any_session(request, state)
     if session.is_signed_in or not state.access.keys:
         return RedirectResponse(own_path(to), 303)
-    return await page(request, state, "sign_in.html", session, to=own_path(to), problem="")
+    return await page(request, state, "sign_in.html", session, to=own_path(to), problem="", undone=bool(undone))
 
 
 @router.post("/sign-in", response_model=None)
@@ -54,7 +48,8 @@ async def sign_in(request: Request, state: State) -> Response:
     key = matching_key(state.access.keys, form.get("key"))
     if key is None:
         problem = "This is not one of the API keys of this installation."
-        return await page(request, state, "sign_in.html", session, 401, to=to, problem=problem)
+        undone = bool(form.get("undone"))
+        return await page(request, state, "sign_in.html", session, 401, to=to, problem=problem, undone=undone)
     request.state.new_session = open_session(state.signer, state.context.clock(), key)
     return RedirectResponse(to, 303)
 

@@ -1,5 +1,5 @@
 // The form for a new film: cards at once, the estimate while typing. Everything here the server can do, too.
-import { say } from "./live.js";
+import { TYPED, say } from "./live.js";
 
 const form = document.getElementById("new");
 const cards = document.getElementById("cards");
@@ -73,6 +73,7 @@ cards.addEventListener("keydown", (event) => {
 });
 
 // --- estimate -----------------------------------------------------------------------------------------------------
+const signedOut = document.getElementById("signed-out");
 const touched = new Set();
 let timer = 0, asked = 0;
 function later() { clearTimeout(timer); timer = setTimeout(ask, PAUSE); }
@@ -90,7 +91,9 @@ async function ask(always = false) {
   let found;
   try {
     const answer = await fetch(form.action, { method: "POST", body: data, headers: { Accept: "application/json" } });
-    if (answer.status === 401) { location.href = "/sign-in?next=/films/new"; return; }
+    signedOut.hidden = answer.status !== 401;
+    if ([401, 403].includes(answer.status)) keep(); // this page's token is no good any more; what was typed is
+    if (answer.status === 401) { for (const place of form.querySelectorAll("[data-e]")) place.textContent = ""; return; }
     found = await answer.json();
     if (!answer.ok) { say(found.error, true); return; }
   } catch { return; } // the next change asks again
@@ -104,6 +107,27 @@ async function ask(always = false) {
     else place.textContent = value || "–";
   }
 }
+// --- what was typed, kept in this tab while somebody signs in again ------------------------------------------------------
+function keep() {
+  sessionStorage.setItem(TYPED, JSON.stringify([...new FormData(form)].filter(([name]) => name !== "csrf")));
+}
+function restore() {
+  const kept = sessionStorage.getItem(TYPED), places = new Map();
+  sessionStorage.removeItem(TYPED);
+  if (!kept || form.dataset.blank !== "yes") return;
+  const typed = JSON.parse(kept), clips = typed.filter(([name]) => name === "prompt").length;
+  while (cards.childElementCount < clips) act("add");
+  while (cards.childElementCount > clips) act("remove", cards.lastElementChild);
+  for (const [name, value] of typed) {
+    const fields = [...form.querySelectorAll(`[name="${CSS.escape(name)}"]`)], place = places.get(name) ?? 0;
+    const choice = fields.find((each) => ["radio", "checkbox"].includes(each.type) && each.value === value);
+    places.set(name, place + 1);
+    if (choice) choice.checked = true;
+    else if (fields[place]) fields[place].value = value;
+  }
+  say("What you typed is back.");
+  later();
+}
 function text(tag, line, className) {
   const element = document.createElement(tag);
   element.textContent = line;
@@ -116,7 +140,9 @@ document.getElementById("ask").addEventListener("click", (event) => { event.prev
 form.addEventListener("submit", (event) => {
   if (form.dataset.sent) event.preventDefault(); // the request id would make it one film anyway
   form.dataset.sent = "yes";
+  keep(); // for whoever has to sign in first
 });
 addEventListener("pageshow", () => { delete form.dataset.sent; });
 number();
 form.querySelector("[aria-invalid=true]")?.focus();
+restore();

@@ -1,6 +1,7 @@
 // Keeps a page current. What comes from elsewhere is only ever put in as text.
 const SECOND = 1000;
 const body = document.body;
+export const TYPED = "typed-film"; // in this tab: what was typed for a new film, until the film is there
 const said = document.getElementById("said");
 const liveState = document.getElementById("live-state");
 
@@ -295,8 +296,9 @@ function operations() {
 }
 
 localTimes(document);
+document.querySelector("form.who")?.addEventListener("submit", () => sessionStorage.removeItem(TYPED));
 const list = document.getElementById("films"), article = document.getElementById("film");
 if (list) filmList(list);
-if (article) film(article);
+if (article) { sessionStorage.removeItem(TYPED); film(article); }
 if (document.getElementById("operations")) operations();
 if (body.querySelector("dialog[open]")) { const open = body.querySelector("dialog[open]"); open.close(); open.showModal(); }

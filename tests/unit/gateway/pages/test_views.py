@@ -5,9 +5,10 @@ import pytest
 from services.gateway.pages.assets import asset_url
 from services.gateway.pages.film_view import film_page, links_of
 from services.gateway.pages.films_view import matches, row_of
+from services.gateway.pages.guard import own_path
 from services.gateway.pages.plan_view import plan_view
 from services.gateway.pages.rendering import policy
-from services.gateway.pages.routes_sign_in import neighbourhood, own_path
+from services.gateway.pages.routes_sign_in import neighbourhood
 from services.gateway.pages.site import Site
 from services.gateway.pages.words import duration, seconds, size
 from shared.errors import ConfigurationError
