@@ -9,6 +9,7 @@ from typing import Any
 from services.gateway.errors import ApiError
 from services.gateway.fields import NO_TRANSITION
 from services.gateway.pages.forms import Form
+from services.gateway.pages.problem_words import problem_in_words, sentence
 
 FIRST_CLIPS = 2
 TEXTS = (
@@ -158,8 +159,7 @@ def changed(film: FilmForm, operation: str) -> FilmForm:
 def body_of(film: FilmForm) -> dict[str, Any]:
     """Return the body of `POST /api/jobs`; what cannot be read as a number stays text, for the API to refuse.
 
-    Raises:
-        ApiError: 400; lines of names and values that are none.
+    Lines of names and values that are none are left out: `line_problems` has them.
     """
     texts = film.texts
     body: dict[str, Any] = {"clips": [_clip_body(clip) for clip in film.clips]}
@@ -191,9 +191,21 @@ def body_of(film: FilmForm) -> dict[str, Any]:
     if told := [event for name, event in (("tellClips", "video.ready"), ("tellReview", "job.review")) if texts[name]]:
         body["webhookEvents"] = told
     for name in ("metadata", "fields"):
-        if pairs := _pairs(name, texts[name]):
+        if pairs := _pairs(texts[name]):
             body[name] = pairs
     return body
+
+
+def line_problems(film: FilmForm) -> list[dict[str, Any]]:
+    """Return what is wrong with lines of names and values, as details of a refused body."""
+    problems = []
+    for name in ("metadata", "fields"):
+        lines = enumerate(film.texts[name].splitlines(), 1)
+        wrong = [str(number) for number, line in lines if line.strip() and _pair(line) is None]
+        if wrong:
+            which = f"line {wrong[0]} is" if len(wrong) == 1 else f"lines {', '.join(wrong[:20])} are"
+            problems.append({"field": name, "message": f"{which} no name and value: write it like `campaign: spring`"})
+    return problems
 
 
 def problems_of(error: ApiError) -> Problems:
@@ -205,13 +217,13 @@ def problems_of(error: ApiError) -> Problems:
         if name is None:
             general.append(f"{detail.get('field')}: {detail.get('message')}".removeprefix(": "))
         else:
-            by_field.setdefault(name, _sentence(str(detail.get("message", ""))))
+            by_field.setdefault(name, problem_in_words(str(detail.get("field")), str(detail.get("message", ""))))
     if error.code in _BY_CODE:
-        by_field[_BY_CODE[error.code]] = _sentence(error.message.removeprefix("recordId: "))
+        by_field[_BY_CODE[error.code]] = sentence(error.message.removeprefix("recordId: "))
     elif error.code == "idempotency_conflict":
-        general = [_sentence(_MADE_ALREADY)]
+        general = [sentence(_MADE_ALREADY)]
     elif error.code == "budget_exceeded" or not error.details:
-        general = [_sentence(error.message)]
+        general = [sentence(error.message)]
     return Problems(by_field, general)
 
 
@@ -270,22 +282,15 @@ def _audio(texts: Mapping[str, str]) -> dict[str, Any]:
     return audio
 
 
-def _pairs(name: str, text: str) -> dict[str, Any]:
-    """Return lines of `name: value` as an object.
+def _pairs(text: str) -> dict[str, Any]:
+    """Return lines of `name: value` as an object."""
+    return {pair[0]: _value(pair[1]) for line in text.splitlines() if (pair := _pair(line)) is not None}
 
-    Raises:
-        ApiError: 400; a line is something else.
-    """
-    pairs: dict[str, Any] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        key, colon, value = line.partition(":")
-        if not line.strip():
-            continue
-        if not (key.strip() and colon):
-            message = f"line {number} is no name and value: write it like `campaign: spring`"
-            raise ApiError(400, "invalid_request", message, details=[{"field": name, "message": message}])
-        pairs[key.strip()] = _value(value.strip())
-    return pairs
+
+def _pair(line: str) -> tuple[str, str] | None:
+    """Return the name and the value of a line; None if it is something else."""
+    name, colon, value = line.partition(":")
+    return (name.strip(), value.strip()) if name.strip() and colon else None
 
 
 def _value(text: str) -> Any:
@@ -308,23 +313,6 @@ def _page_field(name: str) -> str | None:
         case ["metadata" | "fields" as whole, *_]:
             return whole
     return name if name in TEXTS else None
-
-
-def warning_in_words(warning: str) -> str:
-    """Return a warning of the estimate, which names a field of the body, in the words of the page."""
-    name, colon, what = warning.partition(": ")
-    match name.split("."):
-        case ["clips", number, _] if number.isdecimal() and colon:
-            return f"The existing film of clip {int(number) + 1} {what}"
-        case ["audio", *_] if colon:
-            return f"The music {what}"
-        case ["overlay", *_] if colon:
-            return f"The logo {what}"
-    return _sentence(warning)
-
-
-def _sentence(message: str) -> str:
-    return message[:1].upper() + message[1:]
 
 
 def _whole(text: str) -> int | str:

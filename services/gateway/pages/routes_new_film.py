@@ -19,12 +19,13 @@ from services.gateway.pages.film_form import (
     Problems,
     body_of,
     changed,
+    line_problems,
     new_form,
     problems_of,
     read_film_form,
-    warning_in_words,
 )
 from services.gateway.pages.guard import Looking, PageRoute, Posting, as_api_error, wants_json
+from services.gateway.pages.problem_words import warning_in_words
 from services.gateway.pages.rendering import page
 from services.gateway.pages.sessions import Session
 from services.gateway.pages.words import duration
@@ -114,11 +115,17 @@ def _parsed(film: FilmForm) -> CreateJob:
     Raises:
         ApiError: 400; names every field.
     """
+    problems = line_problems(film)
     try:
         # As JSON comes: strict in its types, so that this form is held to what the API accepts.
-        return CreateJob.model_validate(body_of(film))
+        body = CreateJob.model_validate(body_of(film))
     except ValidationError as error:
-        raise invalid_request(error.errors()) from error
+        refused = invalid_request(error.errors())
+        details = [*problems, *(refused.details or ())]
+        raise ApiError(refused.status, refused.code, refused.message, details=details) from error
+    if problems:
+        raise ApiError(400, "invalid_request", f"{problems[0]['field']}: {problems[0]['message']}", details=problems)
+    return body
 
 
 def _in_words(found: dict[str, object]) -> dict[str, object]:

@@ -1,20 +1,23 @@
 """The form for a new film: what was typed becomes the API's body, and its problems find their fields."""
 
 import pytest
+from pydantic import ValidationError
 
 from services.gateway.bodies import CreateJob
-from services.gateway.errors import ApiError
+from services.gateway.errors import ApiError, invalid_request
 from services.gateway.pages.film_form import (
     CLIP_FIELDS,
     TEXTS,
     body_of,
     changed,
+    line_problems,
     new_form,
     problems_of,
     read_film_form,
-    warning_in_words,
 )
 from services.gateway.pages.forms import Form
+from services.gateway.pages.problem_words import problem_in_words, warning_in_words
+from services.gateway.wishes import job_wish
 
 
 def typed(**texts: str) -> Form:
@@ -103,10 +106,44 @@ def test_lines_of_names_and_values_become_data() -> None:
     }
     assert body["fields"] == {"Note": ""}
     CreateJob.model_validate(body)
-    with pytest.raises(ApiError) as refused:
-        body_of(read_film_form(typed(fields="Reviewed: true\nno colon")))
-    problems = problems_of(refused.value)
+
+
+def test_every_line_that_is_no_name_and_value_is_told() -> None:
+    film = read_film_form(typed(fields="Reviewed: true\nno colon", metadata="spring\n\na: b\n: c"))
+    details = line_problems(film)
+    problems = problems_of(ApiError(400, "invalid_request", "x", details=details))
     assert problems.by_field["fields"].startswith("Line 2 is no name and value")
+    assert problems.by_field["metadata"].startswith("Lines 1, 4 are no name and value")
+    assert body_of(film)["fields"] == {"Reviewed": True}
+
+
+def test_numbers_and_choices_are_refused_in_the_words_of_the_page() -> None:
+    form = typed(fps="500", loudness="loud", minClips="0", resolution="1p", posterAt="-1")
+    with pytest.raises(ValidationError) as refused:
+        CreateJob.model_validate(body_of(read_film_form(form)))
+    assert dict(problems_of(invalid_request(refused.value.errors())).by_field) == {
+        "fps": "Must be at most 120",
+        "loudness": "Must be a number, such as 1.5",
+        "minClips": "Must be at least 1",
+        "resolution": "Must be one of 480p, 720p, 1080p, 1440p, 2160p",
+        "posterAt": "Must be at least 0",
+    }
+
+
+@pytest.mark.parametrize("texts", [{"minClips": "2"}, {"tellClips": "yes"}, {"recordId": "", "fields": "A: 1"}])
+def test_wishes_that_need_another_one_are_refused_without_the_names_of_the_body(texts: dict[str, str]) -> None:
+    with pytest.raises(ApiError) as refused:
+        job_wish(CreateJob.model_validate(body_of(read_film_form(typed(**texts)))), None)
+    said = [*problems_of(refused.value).by_field.values()]
+    assert said
+    assert not [each for each in said if "`" in each]
+
+
+def test_what_a_clip_cannot_have_is_told_without_the_names_of_the_body() -> None:
+    assert problem_in_words("clips.0.seed", "Input should be a valid integer") == "Must be a whole number, such as 5"
+    assert "`" not in problem_in_words(
+        "clips.0.seed", "is for clips that are made of a prompt; this one has `artifact`"
+    )
 
 
 def test_webhooks_sound_and_logo_have_their_finer_wishes() -> None:
