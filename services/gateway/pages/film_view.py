@@ -1,5 +1,6 @@
 """One film as its page shows it. Pure but for the links."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,9 @@ from shared.tokens import MediaToken, Signer
 
 HOUR_MS = 3_600_000
 LINK_HOURS = 25
+MOST_CHARS = 200
+MOST_DATA = 10
+"""Of the caller's own data, likewise."""
 MOST_ENTRIES = 200
 """Of the timeline; all of them are in the raw JSON."""
 Links = Callable[[str], str]
@@ -242,17 +246,30 @@ def _asked(job: Job) -> list[tuple[str, str]]:
         "Models": ", ".join(job.models),
         "Transitions" if wishes.joints else "Transition": "; ".join(map(_joint, wishes.joints or (wishes.transition,))),
         "Size": _pixels(*wishes.size) if wishes.size is not None else "",
+        "Frames per second": _rate(wishes.fps),
+        "Clips of another shape": wishes.fit if wishes.fit != "contain" else "",
+        "Coded in": wishes.codec if wishes.codec != "h264" else "",
+        "Sound": "placed to the sample" if wishes.exact_audio else "",
         "Music": "yes" if wishes.soundtrack is not None else "",
         "Logo": wishes.overlay.position if wishes.overlay is not None else "",
         "Loudness": f"{wishes.loudness_lufs:g} LUFS" if wishes.loudness_lufs is not None else "",
         "If a clip fails": job.on_clip_failure.value if job.on_clip_failure != "fail" else "",
+        "Fewest clips": str(job.min_clips) if job.min_clips > 1 else "",
         "Priority": job.priority.value if job.priority != "normal" else "",
         "Review": "before joining" if job.review else "",
         "Made with key": job.key_name or "",
         "Retries": str(job.retries) if job.retries else "",
-        **{f"Data: {name}": str(value)[:200] for name, value in list(job.metadata.items())[:10]},
+        "Fields of the record": ", ".join(job.fields),
+        **{f"Data: {name}": _shown(value) for name, value in list(job.metadata.items())[:MOST_DATA]},
+        "More data": f"and {len(job.metadata) - MOST_DATA} more" if len(job.metadata) > MOST_DATA else "",
     }
     return [(name, value) for name, value in found.items() if value]
+
+
+def _shown(value: object) -> str:
+    """Return what the caller gave as JSON has it; a text without its quotes."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= MOST_CHARS else f"{text[: MOST_CHARS - 1]}…"
 
 
 def _joint(joint: Joint) -> str:

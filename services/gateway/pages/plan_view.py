@@ -35,11 +35,13 @@ class PlanView:
 
     Attributes:
         copied_percent: of its frames, taken over bit by bit; None if that is not known.
+        copies_nothing: not one frame was; what is below half a percent is something all the same.
         lines: what else there is to say.
     """
 
     headline: str
     copied_percent: int | None
+    copies_nothing: bool
     stretches: Sequence[Stretch]
     lines: Sequence[str]
 
@@ -62,6 +64,7 @@ def plan_view(plan: Mapping[str, Any]) -> PlanView | None:
     return PlanView(
         headline=explained[0].removeprefix("Film: ") if explained else "",
         copied_percent=int(100 * copied / total) if parts else None,
+        copies_nothing=bool(parts) and not copied,
         stretches=stretches,
         lines=[*others, *fallbacks],
     )

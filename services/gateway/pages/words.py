@@ -70,7 +70,7 @@ def size(count: int) -> str:
     """Return a number of bytes, such as `4.2 MB`."""
     amount, unit = float(count), "bytes"
     for larger in ("kB", "MB", "GB"):
-        if amount < 1000:
+        if (amount if unit == "bytes" else round(amount, 1)) < 1000:
             break
         amount, unit = amount / 1000, larger
     return f"{count} bytes" if unit == "bytes" else f"{amount:.1f} {unit}"
@@ -80,8 +80,10 @@ def seconds(value: float | None) -> str:
     """Return a film's length, such as `0:04.2` or `1:02`."""
     if value is None:
         return ""
-    minutes, rest = divmod(value, 60)
-    return f"{int(minutes)}:{rest:04.1f}" if value < 60 else f"{int(minutes)}:{int(rest):02}"
+    if round(value, 1) < 60:
+        return f"0:{value:04.1f}"
+    minutes, rest = divmod(int(round(value, 1)), 60)
+    return f"{minutes}:{rest:02}"
 
 
 def plural(count: int, word: str) -> str:

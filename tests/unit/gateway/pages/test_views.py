@@ -14,6 +14,7 @@ from services.gateway.pages.words import duration, seconds, size
 from shared.errors import ConfigurationError
 from shared.job.control import cancel
 from shared.job.create import ClipWish, JobWish, new_job
+from shared.job.wishes import FilmWishes
 from shared.tokens import Signer
 from tests.support.world import load_settings
 
@@ -67,7 +68,39 @@ def test_a_plan_is_shown_as_stretches_of_the_film() -> None:
     assert view.copied_percent == 75
     assert [(each.word, each.x, each.width) for each in view.stretches] == [("Copied", 0, 750), ("Encoded", 750, 250)]
     assert list(view.lines) == ["Cost: 30 frames copied", "Tried before, in vain: copy: the splice did not decode"]
+    assert not view.copies_nothing
     assert plan_view({}) is None
+
+
+def test_a_plan_that_copies_nothing_does_not_praise_itself() -> None:
+    lines = ["Film: 2.00 s, 40 frames", "  encode    clips 1-2: 40 frames: another size"]
+    view = plan_view({"explained": lines})
+    assert view is not None
+    assert view.copies_nothing
+
+
+def test_all_that_was_asked_for_is_shown_and_data_as_json_has_it() -> None:
+    data = {"yes": True, "none": None, "deep": {"a": "é"}, "text": "True", "long": "x" * 300}
+    wish = JobWish(
+        clips=(ClipWish("a boat"), ClipWish("a harbour"), ClipWish("gulls")),
+        film=FilmWishes(fps="30000/1001", fit="cover", codec="hevc", exact_audio=True),
+        min_clips=2,
+        fields={"Reviewed": False, "Note": "x"},
+        metadata=data | {str(number): number for number in range(8)},
+    )
+    page = film_page(new_job("job_1_a", ["t"] * 3, wish, NOW), SITE, links_of(Signer("k"), NOW), NOW)
+    asked = dict(page.asked)
+    assert asked["Frames per second"] == "29.97"
+    assert (asked["Clips of another shape"], asked["Coded in"], asked["Sound"]) == (
+        "cover",
+        "hevc",
+        "placed to the sample",
+    )
+    assert (asked["Fewest clips"], asked["Fields of the record"]) == ("2", "Reviewed, Note")
+    shown = [asked[f"Data: {name}"] for name in ("yes", "none", "deep", "text")]
+    assert shown == ["true", "null", '{"a": "é"}', "True"]
+    assert asked["Data: long"].endswith("x…")
+    assert asked["More data"] == "and 3 more"
 
 
 @pytest.mark.parametrize("text", ["https://evil.example", "//evil.example", "/\\evil.example", "/a\nb", "", "films"])
@@ -81,8 +114,14 @@ def test_signing_in_leads_back_to_where_one_was() -> None:
 
 def test_words() -> None:
     assert [duration(ms) for ms in (0, 59_999, 3_600_000, 90_000_000)] == ["0 s", "59 s", "1 h 00 min", "1 d 1 h"]
-    assert [size(count) for count in (12, 4_200_000)] == ["12 bytes", "4.2 MB"]
-    assert [seconds(value) for value in (None, 4.25, 62.0)] == ["", "0:04.2", "1:02"]
+    assert [size(count) for count in (12, 999, 4_200_000, 999_940, 999_960)] == [
+        "12 bytes",
+        "999 bytes",
+        "4.2 MB",
+        "999.9 kB",
+        "1.0 MB",
+    ]
+    assert [seconds(value) for value in (None, 4.25, 62.0, 59.94, 59.97)] == ["", "0:04.2", "1:02", "0:59.9", "1:00"]
 
 
 def test_the_policy_names_the_store_that_media_links_lead_on_to() -> None:
