@@ -151,8 +151,25 @@ async def test_the_page_of_a_film_that_is_over_notices_when_it_goes_on(studio: W
     await expect(page.locator("#live-state")).to_contain_text("No answer; last read")
     await page.unroute(f"**/films/{job_id}")
     assert (await studio.http.post(f"/api/job/{job_id}/retry")).status_code == 200
+    await page.evaluate("document.title = 'old'")
     await page.clock.fast_forward(16_000)
     await expect(page.locator("#part-stage .badge")).to_have_text("Needs approval", timeout=LONG_MS)
+    await expect(page).to_have_title(re.compile("^another boat in trouble"))
+
+
+async def test_a_long_prompt_is_folded_and_opened_and_runs_in_its_own_direction(studio: World, page: Page) -> None:
+    prompt = "\u05e1\u05d9\u05e8\u05d4 " + "a boat that sails on and on, " * 40 + "home"
+    job_id = await studio.submit(prompt, review=True)
+    await page.goto(url(studio, f"/films/{job_id}"))
+    shown = page.locator("#clip-1 .prompt")
+    folded = await shown.evaluate("(each) => [each.clientHeight, each.scrollHeight]")
+    assert folded[0] < folded[1]
+    await shown.click()
+    await expect(page.locator("#clip-1 .whole")).to_have_attribute("open", "")
+    opened = await shown.evaluate("(each) => [each.clientHeight, each.scrollHeight]")
+    assert opened[0] == opened[1]
+    for place in (shown, page.get_by_role("heading", level=1)):
+        assert await place.evaluate("(each) => getComputedStyle(each).direction") == "rtl"
 
 
 async def test_hostile_text_is_shown_as_text(studio: World, page: Page) -> None:

@@ -84,6 +84,7 @@ async function takeOver(url, ids) {
     const mine = document.getElementById(id), theirs = fresh.getElementById(id);
     if (mine && theirs) { localTimes(theirs); morph(mine, theirs); }
   }
+  document.title = fresh.title;
   return true;
 }
 
