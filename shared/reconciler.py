@@ -13,7 +13,7 @@ import structlog
 from shared import metrics
 from shared.airtable.quota import airtable_calls_this_month
 from shared.artifacts.protocol import ArtifactStore
-from shared.aside import Aside
+from shared.aside import PAUSE_MS, Aside
 from shared.clock import Clock, now_ms
 from shared.emitter import Emitter
 from shared.errors import DependencyDown, JobNotFound, StitcherError
@@ -31,6 +31,12 @@ BATCH = 200
 CONCURRENCY = 8
 SURE_EVERY = 4
 """Of so many looks at a job that waits in a long queue, one publishes all the same."""
+WATCHED = "reconciler:watched"
+"""The mark that says when somebody last reconciled, and from when deadlines count after nobody did; both in ms."""
+WATCHED_TTL_MS = 30 * 86_400_000
+NOTE_EVERY_MS = 10_000
+ABSENT_AFTER_MS = 30_000
+"""Nobody has reconciled for so long: the store was away, the machine asleep, or everything stopped."""
 SWEEP_EVERY_MS = 600_000
 COUNT_EVERY_MS = 15_000
 """As often as Prometheus asks; a hosted store bills every command."""
@@ -78,7 +84,9 @@ class Reconciler:
         self._crowds = crowds
         self._crowded: Collection[EventName] = ()
         self._slots = asyncio.Semaphore(CONCURRENCY)
-        self._unreadable = Aside(clock)
+        self._aside = Aside(clock)
+        self._noted_at = 0
+        self._deadlines_from = 0
         self._undeletable = Aside(clock)
         self._sweep_at = 0
         self._count_at = 0
@@ -100,7 +108,8 @@ class Reconciler:
         if await self._store.claim(LOCK, self._owner, ttl_ms) != self._owner:
             self._show({}, 0, None)
             return Tick()
-        due = self._unreadable.chosen(await self._store.due(BATCH + len(self._unreadable)), BATCH)
+        await self._notice_absence()
+        due = self._aside.chosen(await self._store.due(BATCH + len(self._aside)), BATCH)
         self._crowded = await self._crowds() if due and self._crowds is not None else ()
         rounds = await asyncio.gather(*(self._reconcile_safely(job_id) for job_id in due))
         await self._measure()
@@ -113,6 +122,29 @@ class Reconciler:
             purged=purged,
             unpurged=unpurged,
         )
+
+    async def _notice_absence(self) -> None:
+        """Now and then, note that somebody reconciles, and find out whether nobody did: see `_is_excused`."""
+        now = self._clock()
+        if 0 <= now - self._noted_at < NOTE_EVERY_MS:
+            return
+        known = await self._store.get_mark(WATCHED)
+        seen_at, self._deadlines_from = map(int, known.split()) if known is not None else (now, 0)
+        if now - seen_at > ABSENT_AFTER_MS:
+            self._deadlines_from = now + PAUSE_MS
+            log.warning(
+                "nobody reconciled: jobs that are overdue get one more chance", absent_s=(now - seen_at) // 1000
+            )
+        await self._store.put_mark(WATCHED, f"{now} {self._deadlines_from}", WATCHED_TTL_MS)
+        self._noted_at = now
+
+    def _is_excused(self, job: Job, now: int) -> bool:
+        """Whether a job that is overdue gets one more chance: nobody looked after it while its time ran out.
+
+        Its clips may have been made meanwhile, and are paid for. It is asked for what is outstanding, put aside, and
+        fails as any other if it has come no closer to its end when it is met again.
+        """
+        return now < self._deadlines_from and job.status is not JobStatus.REVIEW
 
     async def _measure(self) -> None:
         """Now and then, count the jobs and this month's calls to Airtable; how old the oldest is, every time."""
@@ -132,17 +164,15 @@ class Reconciler:
 
     async def _reconcile_safely(self, job_id: str) -> tuple[int, int]:
         """Do `_reconcile`; a job that it fails for (an unreadable document, say) is put aside, and the others go on."""
+        self._aside.take_back(job_id)
         try:
             async with self._slots:
-                counted = await self._reconcile(job_id)
+                return await self._reconcile(job_id)
         except DependencyDown as down:
             log.warning("job not reconciled now", job=job_id, dependency=down.dependency, problem=str(down))
         except StitcherError as error:
             log.error("job cannot be reconciled", job=job_id, problem=str(error))  # noqa: TRY400 - it says it all
-            self._unreadable.put(job_id)
-        else:
-            self._unreadable.take_back(job_id)
-            return counted
+            self._aside.put(job_id)
         return 0, 0
 
     async def _reconcile(self, job_id: str) -> tuple[int, int]:
@@ -154,11 +184,15 @@ class Reconciler:
             nonlocal wanted, failure
             now = self._clock()
             failure = overdue(job, now, self._policy)
+            is_sure = failure is not None and self._is_excused(job, now)
+            if is_sure:
+                failure, job = None, job.but(nudges=0)
+                self._aside.put(job_id)
             if failure is not None:
                 return fail(job, failure=failure, now=now)
             found = outstanding(job, now, self._policy)
             # Now and then it is asked for all the same: a message may be lost although its queue is long.
-            is_sure = (job.nudges + 1) % SURE_EVERY == 0
+            is_sure = is_sure or (job.nudges + 1) % SURE_EVERY == 0
             wanted = tuple(nudge for nudge in found if is_sure or nudge.payload.name not in self._crowded)
             if found and not wanted:
                 return postponed(job, now)

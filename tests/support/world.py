@@ -320,6 +320,8 @@ async def world(
         clips=FAST_CLIPS.model_copy(update={"cache_dir": str(clip_cache or "")}),
     )
     async with AsyncExitStack() as stack:
+        # Leaps are not the absence of anybody who reconciles.
+        stack.enter_context(patch("shared.reconciler.ABSENT_AFTER_MS", 365 * 86_400_000))
         twins = await stack.enter_async_context(running_twins(config, partners))
         sock = stack.enter_context(listen("127.0.0.1", 0))
         origin = origin_of(sock)

@@ -28,7 +28,7 @@ from tests.support.faulty import FaultyBackend, FaultyBus
 from tests.support.fixtures_store import FakeClock
 from tests.support.measured import measured
 from tests.support.waiting import eventually
-from tests.unit.shared.job.builders import T, accepted, completed, stitched
+from tests.unit.shared.job.builders import T, accepted, clip_ready, completed, fetching, generating, home, stitched
 
 POLICY = Policy(job_timeout_ms=60_000, job_ttl_ms=10_000, nudge_after_ms=1_000)
 WHY = Failure(stage=Stage.GENERATING, code="credits", message="no credits")
@@ -50,6 +50,13 @@ class FaultyArtifacts(MemoryArtifacts):
         return await super().delete_prefix(prefix)
 
 
+def ordered(job: Job) -> Job:
+    """Return the job with all its clips being made."""
+    for clip in job.clips:
+        job = generating(job, clip.number)
+    return job
+
+
 class Setting:
     """A reconciler and what it works on; the clock stands still."""
 
@@ -68,6 +75,14 @@ class Setting:
     def reconciler(self, owner: str = "one", every_ms: int = 1_000) -> Reconciler:
         emitter = Emitter(self.bus, "reconciler")
         return Reconciler(self.store, emitter, self.artifacts, POLICY, owner=owner, every_ms=every_ms, clock=self.clock)
+
+    async def fails_in(self, reconciler: Reconciler, ms: int) -> int:
+        """Reconcile as every process does all the time, the first time now; return how many jobs failed."""
+        failed, until = (await reconciler.tick()).failed, self.clock.now + ms
+        while self.clock.now < until:
+            self.clock.now = min(until, self.clock.now + 10_000)
+            failed += (await reconciler.tick()).failed
+        return failed
 
     def events(self) -> list[EventName]:
         """Return what was published since the last time this was asked."""
@@ -127,8 +142,7 @@ async def test_a_job_without_progress_fails_at_its_deadline_and_that_is_told_onc
     await at.store.create(accepted(2, record_id=None))
     before = measured("sora_jobs_total", outcome="failed", code="timeout")
     reconciler = at.reconciler()
-    at.clock.now += 59_999
-    assert (await reconciler.tick()).failed == 0
+    assert await at.fails_in(reconciler, 59_999) == 0
     at.events()
     at.clock.now += 1
     tick = await reconciler.tick()
@@ -139,6 +153,51 @@ async def test_a_job_without_progress_fails_at_its_deadline_and_that_is_told_onc
     assert measured("sora_jobs_total", outcome="failed", code="timeout") == before + 1
     at.clock.now += 5_000
     assert (await reconciler.tick()).failed == 0
+
+
+@pytest.mark.parametrize("another_one", [False, True], ids=["the same process", "another process"])
+async def test_after_an_absence_jobs_are_asked_for_once_more_before_their_deadlines_count(
+    at: Setting, another_one: bool
+) -> None:
+    """The store was away, say, and the clips were made meanwhile."""
+    reconciler = at.reconciler()
+    await reconciler.tick()
+    await at.store.create(ordered(accepted(2, record_id=None)))
+    at.clock.now += 600_000
+    reconciler = at.reconciler("two") if another_one else reconciler
+    assert await reconciler.tick() == Tick(looked_at=1, published=2)
+    assert at.events() == [EventName.VIDEO_CALLBACK] * 2
+    assert await at.fails_in(reconciler, PAUSE_MS - 1) == 0
+    at.clock.now += 1
+    assert (await reconciler.tick()).failed == 1
+
+
+async def test_a_job_that_comes_closer_to_its_end_after_an_absence_lives_on(at: Setting) -> None:
+    job = await at.store.create(ordered(accepted(2, record_id=None)))
+    reconciler = at.reconciler()
+    await reconciler.tick()
+    at.clock.now += 600_000
+    assert (await reconciler.tick()).failed == 0
+    await at.store.update(job.id, lambda job: home(fetching(job, now=at.clock.now), now=at.clock.now))
+    assert await at.fails_in(reconciler, POLICY.job_timeout_ms - 1) == 0
+    at.clock.now += 1
+    assert (await reconciler.tick()).failed == 1
+
+
+async def test_a_store_that_was_never_watched_knows_of_no_absence(at: Setting) -> None:
+    await at.store.create(accepted(2, record_id=None))
+    at.clock.now += POLICY.job_timeout_ms
+    assert (await at.reconciler().tick()).failed == 1
+
+
+async def test_an_absence_gives_nobody_who_was_to_approve_more_time(at: Setting) -> None:
+    job = clip_ready(accepted(1, record_id=None, review=True), 1)
+    assert job.status is JobStatus.REVIEW
+    await at.store.create(job)
+    reconciler = at.reconciler()
+    await reconciler.tick()
+    at.clock.now += POLICY.review_timeout_ms
+    assert (await reconciler.tick()).failed == 1
 
 
 async def test_a_job_that_ended_in_the_same_moment_is_not_announced_again(at: Setting) -> None:
