@@ -20,7 +20,7 @@ HOUR_MS = 3_600_000
 LINK_HOURS = 25
 MOST_CHARS = 200
 MOST_DATA = 10
-"""Of the caller's own data, likewise."""
+"""Shown of the caller's own data: so many of its names, with so many characters of each value."""
 MOST_ENTRIES = 200
 """Of the timeline; all of them are in the raw JSON."""
 Links = Callable[[str], str]

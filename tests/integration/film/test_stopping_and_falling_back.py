@@ -22,6 +22,7 @@ from shared.film import (
     DiskFull,
     EncodeFailed,
     Limits,
+    Overgrown,
     TimedOut,
     TooLarge,
     Transition,
@@ -197,7 +198,7 @@ async def test_a_film_that_takes_too_long_ends_in_a_time_out(clip_of: ClipMaker,
 
 
 async def test_a_piece_that_outgrows_the_limit_ends_in_a_typed_error(clip_of: ClipMaker, tmp_path: Path) -> None:
-    with pytest.raises(TooLarge):
+    with pytest.raises(Overgrown):
         await stitch(
             [clip_of(BASE)], tmp_path / "film.mp4", Wishes(size=(1280, 720), crf=1), limits=Limits(output_bytes=50_000)
         )

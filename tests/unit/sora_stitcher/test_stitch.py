@@ -177,7 +177,7 @@ WRONG: Sequence[tuple[list[str], str, int]] = (
     (["{a}", "--music", "bad.mp4"], "bad.mp4 holds no sound that can be decoded", 1),
     (["{a}", "--logo", "bad.mp4"], "bad.mp4 is no PNG, JPEG or WebP picture", 1),
     (["{a}", "--preset", "mediun"], "unknown preset 'mediun'", 2),
-    (["{a}", "--music", "bad.mp4", "--music-duck", "-10"], "positive number of dB", 2),
+    (["{a}", "--music", "bad.mp4", "--music-duck", "-10"], "give a number from 0 to 40", 2),
     (["{a}", "--poster", "{a}"], "is one of the clips", 2),
     (["{a}", "--poster", "film.mp4"], "is the film", 2),
     (["{a}", "--poster-at", "0", "--contact-sheet", "film.jpg"], "is what --poster writes", 2),
