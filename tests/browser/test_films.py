@@ -5,6 +5,7 @@ import re
 import pytest
 from playwright.async_api import Page, expect
 
+from shared.job.model import JobStatus
 from tests.support.world import FIRST_RECORD, World
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -155,6 +156,44 @@ async def test_the_page_of_a_film_that_is_over_notices_when_it_goes_on(studio: W
     await page.clock.fast_forward(16_000)
     await expect(page.locator("#part-stage .badge")).to_have_text("Needs approval", timeout=LONG_MS)
     await expect(page).to_have_title(re.compile("^another boat in trouble"))
+
+
+# What the page reads again is held until right after its stream has told of the next review.
+SLOW_READING = """
+window.held = [];
+const ask = window.fetch;
+window.fetch = async (...request) => {
+  const answer = await ask(...request), text = await answer.text();
+  if (window.held) await new Promise((go) => window.held.push(go));
+  return new Response(text, { status: answer.status });
+};
+window.EventSource = class extends EventSource {
+  constructor(from) {
+    super(from);
+    this.addEventListener("job", (event) => {
+      const held = window.held ?? [];
+      if (JSON.parse(event.data).status !== "review" || !held.length) return;
+      window.held = null;
+      setTimeout(() => { for (const go of held) go(); });
+    });
+  }
+};
+"""
+
+
+async def test_what_happens_while_the_page_is_read_again_is_seen_too(studio: World, page: Page) -> None:
+    job_id = await studio.submit("a boat that is looked at", review=True)
+    await studio.until(job_id, lambda job: job.status is JobStatus.REVIEW, "its clip is home")
+    await page.add_init_script(SLOW_READING)
+    await page.goto(url(studio, f"/films/{job_id}"))
+    await expect(page.locator("#live-state")).to_have_text("Live")
+    await studio.kie.fault("info=500")
+    assert (await studio.http.post(f"/api/job/{job_id}/clips/1/regenerate", json={})).status_code == 200
+    await page.wait_for_function("() => window.held.length > 0")
+    await studio.kie.clear_faults()
+    await page.wait_for_function("() => window.held === null")
+    await expect(page.locator("#part-stage .badge")).to_have_text("Needs approval")
+    await expect(page.locator("#clip-1")).to_contain_text("Ready")
 
 
 async def test_a_long_prompt_is_folded_and_opened_and_runs_in_its_own_direction(studio: World, page: Page) -> None:

@@ -252,7 +252,6 @@ function film(article) {
   // The stream ends with the job. Those who are to be told may still be on the way, and somebody else may let it go on.
   const lookAgain = () => { if (!stop || !isCurrent) timer = setTimeout(document.hidden ? lookAgain : load, (article.dataset.telling === "yes" ? 3 : 15) * SECOND); };
   async function load() {
-    if (running) { again = true; return; }
     running = true;
     const before = article.querySelector("#part-stage .badge").textContent;
     const wasCurrent = isCurrent;
@@ -265,8 +264,9 @@ function film(article) {
     if (article.dataset.final === "no" && !stop) watch();
     if (again) { again = false; later(); } else { clearTimeout(timer); lookAgain(); }
   }
-  function later() { clearTimeout(timer); timer = setTimeout(load, 250); }
-  refresh = () => { clearTimeout(timer); load(); };
+  // What happens while the page is read again may have come too late for it.
+  function later(pause = 250) { if (running) { again = true; return; } clearTimeout(timer); timer = setTimeout(load, pause); }
+  refresh = () => later(0);
   function watch() {
     stop = follow(`/api/job/${id}/events`, (name, data) => {
       if (name === "job") {
