@@ -1,10 +1,14 @@
 """Films, clips and posters by signed, expiring link; Airtable fetches from here."""
 
 import re
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response, StreamingResponse
+from starlette.types import Send
 
 from services.gateway import answers
 from services.gateway.errors import ApiError
@@ -57,6 +61,24 @@ def has_it(if_none_match: str | None, etag: str) -> bool:
     return etag in known or "*" in known
 
 
+class FileStream(StreamingResponse):
+    """Sends the bytes of a file, which is closed as soon as nobody takes more of them: players leave in mid-film.
+
+    Args:
+        content: the bytes.
+        **options: of every answer.
+    """
+
+    def __init__(self, content: AsyncGenerator[bytes], **options: Any) -> None:
+        super().__init__(content, **options)
+        self._content = content
+
+    async def stream_response(self, send: Send) -> None:
+        """Send the file, or what is wanted of it."""
+        async with aclosing(self._content):
+            await super().stream_response(send)
+
+
 def _wanted_range(request: Request, etag: str) -> str | None:
     """Return the `Range` header where it counts: for GET, and for the very file that `If-Range` names."""
     if request.method != "GET" or request.headers.get("if-range", etag) != etag:
@@ -104,4 +126,4 @@ async def media(token: str, name: str, request: Request, state: State) -> Respon
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers, media_type=media_type)
     content = state.context.artifacts.read(key, whole.start, whole.end)
-    return StreamingResponse(content, status_code=status, headers=headers, media_type=media_type)
+    return FileStream(content, status_code=status, headers=headers, media_type=media_type)

@@ -8,7 +8,7 @@ system and does nothing when both names are links to one file, so the temporary 
 import os
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from io import FileIO
@@ -92,7 +92,7 @@ class FileArtifacts:
         """See `ArtifactStore.stat`."""
         return await self._threads.run(_stat, self._path(key), key)
 
-    async def read(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+    async def read(self, key: str, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes]:
         """See `ArtifactStore.read`."""
         if start < 0 or (end is not None and end < start):
             raise ValueError(f"bytes {start} to {end} are no range")

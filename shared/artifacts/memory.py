@@ -2,7 +2,7 @@
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -49,7 +49,7 @@ class MemoryArtifacts:
         found = self._contents.get(checked_key(key))
         return None if found is None else ArtifactStat(key, len(found[0]), found[1])
 
-    async def read(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+    async def read(self, key: str, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes]:
         """See `ArtifactStore.read`."""
         if start < 0 or (end is not None and end < start):
             raise ValueError(f"bytes {start} to {end} are no range")

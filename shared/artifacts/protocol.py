@@ -6,7 +6,7 @@ Every method raises `ArtifactsUnavailable` when the place does not answer, is fu
 """
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,7 +94,7 @@ class ArtifactStore(Protocol):
     async def stat(self, key: str) -> ArtifactStat | None:
         """Return size and time of an artifact, or None."""
 
-    def read(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+    def read(self, key: str, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes]:
         """Yield the bytes from `start` up to, not including, `end` (or all that follow).
 
         Raises:

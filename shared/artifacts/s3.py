@@ -13,7 +13,7 @@ paid for; obstore cannot list those, so the bucket needs the lifecycle rule `Abo
 
 import tempfile
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -135,7 +135,7 @@ class S3Artifacts:
                 return await self._listed(key)
         return ArtifactStat(key, meta["size"], round(meta["last_modified"].timestamp() * 1000))
 
-    async def read(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+    async def read(self, key: str, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes]:
         """See `ArtifactStore.read`."""
         if start < 0 or (end is not None and end < start):
             raise ValueError(f"bytes {start} to {end} are no range")
