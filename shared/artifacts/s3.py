@@ -53,6 +53,9 @@ class S3Artifacts:
         self._place = Place(bucket, access.endpoint_url)
         self._store = _open(bucket, prefix, access, retries=6)
         self._asked_once = _open(bucket, prefix, access, retries=0)
+        # One for all probes of this store: where deleting is refused, or old versions are kept, it leaves one key.
+        # Not one for all processes: some servers answer 404 to the second of two who delete the same key.
+        self._probe_key = f".probe-{uuid.uuid4().hex}"
         self._spool = spool
         self._threads = Threads(f"work folder {spool}")
 
@@ -216,10 +219,9 @@ class S3Artifacts:
 
     async def ping(self) -> None:
         """See `ArtifactStore.ping`; asks once, without the patience of other calls."""
-        key = f".probe-{uuid.uuid4().hex}"
         with errors_named(self._place):
-            await obstore.put_async(self._asked_once, key, b"probe", use_multipart=False)
-            await obstore.delete_async(self._asked_once, key)
+            await obstore.put_async(self._asked_once, self._probe_key, b"probe", use_multipart=False)
+            await obstore.delete_async(self._asked_once, self._probe_key)
 
     async def direct_url(self, key: str, ttl_s: int) -> str | None:
         """See `ArtifactStore.direct_url`: a presigned link (no request is made for it)."""

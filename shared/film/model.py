@@ -173,8 +173,8 @@ class Wishes:
             raise InvalidWishes(f"unknown codec {self.codec!r}; known: h264, hevc, av1")
         if self.loudness_lufs is not None and not -70 <= self.loudness_lufs <= -5:
             raise InvalidWishes(f"loudness must be between -70 and -5 LUFS, not {self.loudness_lufs}")
-        if self.poster_at_s is not None and not self.poster_at_s >= 0:
-            raise InvalidWishes(f"poster_at_s cannot be negative, not {self.poster_at_s}")
+        if self.poster_at_s is not None and not 0 <= self.poster_at_s < math.inf:
+            raise InvalidWishes(f"poster_at_s must be a number of seconds from 0, not {self.poster_at_s}")
         if self.crf not in range(52):
             raise InvalidWishes(f"crf must be between 0 and 51, not {self.crf}")
         is_number = self.codec == "av1" and self.preset.isascii() and self.preset.isdigit() and int(self.preset) <= 13

@@ -235,6 +235,12 @@ NO_BUCKET = Response("<Error><Code>NoSuchBucket</Code></Error>", 404, media_type
 NO_KEY = Response("<Error><Code>NoSuchKey</Code></Error>", 404, media_type="application/xml")
 
 
+async def keys_in(server: S3Server, bucket: str) -> list[str]:
+    """Return all keys of the bucket, also those that are no artifacts."""
+    async with httpx.AsyncClient(base_url=server.url, trust_env=False, verify=False) as http:
+        return re.findall("<Key>([^<]*)</Key>", (await http.get(f"/{bucket}?list-type=2")).text)
+
+
 @asynccontextmanager
 async def behind(
     server: S3Server, bucket: str, spool: Path, refuse: Callable[[Request], Response | None]
@@ -351,3 +357,18 @@ async def test_what_others_keep_in_the_bucket_is_not_ours(
         for other in ("elsewhere.mp4", "some/prefix/.hidden", "some/prefix/with%20blank.mp4"):
             assert (await http.put(f"/{other}", content=b"x")).status_code == 200
     assert [stat.key async for stat in artifacts.list()] == [KEY]
+
+
+async def test_looking_whether_it_is_there_leaves_no_more_than_one_key(
+    s3_server: S3Server, bucket: str, artifacts: S3Artifacts, tmp_path: Path
+) -> None:
+    await artifacts.ping()
+    assert await keys_in(s3_server, bucket) == []
+    denied = Response("<Error><Code>AccessDenied</Code></Error>", 403, media_type="application/xml")
+    async with behind(
+        s3_server, bucket, tmp_path, lambda request: denied if request.method in {"DELETE", "POST"} else None
+    ) as store:
+        for _ in range(3):
+            with pytest.raises(ArtifactsUnavailable):
+                await store.ping()
+    assert len(await keys_in(s3_server, bucket)) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -337,7 +338,8 @@ def test_wishes_that_cannot_be_met_are_refused() -> None:
     with pytest.raises(TooLong):
         plan([a_probe()] * 2, max_duration_s=15)
     for bad in ({"size": (101, 100)}, {"fps": Fraction(0)}, {"fit": "x"}, {"codec": "x"}, {"loudness_lufs": 3.0},
-                {"fps": Fraction("27.12345678901")}, {"poster_at_s": -1.0}, {"crf": 99}):  # fmt: skip
+                {"fps": Fraction("27.12345678901")}, {"poster_at_s": -1.0}, {"poster_at_s": math.inf},
+                {"crf": 99}):  # fmt: skip
         with pytest.raises(InvalidWishes):
             Wishes(**bad)
 
