@@ -8,6 +8,8 @@ from shared.job.wishes import FilmWishes
 from shared.media_links import MediaLinks
 
 LINK_TTL_MS = 86_400_000
+TITLE_LIMIT = 120
+"""Characters of the first prompt that a list shows."""
 
 _WITHOUT_CLIPS = {
     JobStatus.REVIEW: 80,
@@ -57,6 +59,11 @@ def job_view(job: Job, links: MediaLinks) -> dict[str, Any]:
     return view
 
 
+def _title(job: Job) -> str:
+    prompt = next((clip.prompt for clip in job.shots if clip.prompt), "existing films")
+    return prompt if len(prompt) <= TITLE_LIMIT else prompt[: TITLE_LIMIT - 1].rstrip() + "…"
+
+
 def job_summary(job: Job) -> dict[str, Any]:
     """Return the job as a list shows it."""
     summary: dict[str, Any] = {
@@ -65,7 +72,7 @@ def job_summary(job: Job) -> dict[str, Any]:
         "createdAt": job.created_at,
         "updatedAt": job.updated_at,
         "progress": progress_percent(job),
-        "title": next((clip.prompt for clip in job.shots if clip.prompt), "existing films")[:120],
+        "title": _title(job),
         "clips": len(job.shots),
         "clipsReady": sum(clip.status is ClipStatus.READY for clip in job.shots),
     }

@@ -160,11 +160,13 @@ def test_a_summary_is_short_whatever_the_prompt() -> None:
         "createdAt": T,
         "updatedAt": T,
         "progress": 0,
-        "title": "x" * 120,
+        "title": "x" * 119 + "…",
         "clips": 2,
         "clipsReady": 0,
         "recordId": RECORD,
     }
+    just_fits = job.but(clips=tuple(clip.but(prompt="x" * 120) for clip in job.clips))
+    assert job_summary(just_fits)["title"] == "x" * 120
     failed = fail(job, failure=Failure(stage=Stage.GENERATING, code="c", message="why"), now=T)
     assert job_summary(failed)["error"] == "why"
 
