@@ -130,6 +130,35 @@ async def test_a_cancelling_that_did_not_work_is_said_where_it_is_seen(studio: W
     await expect(dialog).to_be_hidden()
 
 
+# Everything the page said aloud, in its order; "" is where it fell silent.
+WHAT_WAS_SAID = """
+const said = document.getElementById("said");
+window.heard = [];
+new MutationObserver((changes) => {
+  for (const { addedNodes } of changes) window.heard.push(addedNodes[0]?.data ?? "");
+}).observe(said, { childList: true });
+"""
+
+
+async def test_why_something_did_not_work_is_not_talked_over_by_what_happens(studio: World, page: Page) -> None:
+    job_id = await studio.submit("a voyage that goes on meanwhile", review=True)
+    await page.clock.install()
+    await page.goto(url(studio, f"/films/{job_id}"))
+    await expect(page.locator("#part-stage .badge")).to_have_text("Needs approval", timeout=LONG_MS)
+    await page.evaluate(WHAT_WAS_SAID)
+    await page.route("**/cancel", lambda route: route.abort())
+    await page.get_by_role("button", name="Cancel film").first.click()
+    await page.get_by_role("dialog").get_by_role("button", name="Cancel film").click()
+    problem = "The gateway does not answer; try again."
+    await expect(page.locator("#said")).to_have_text(problem)
+    assert (await studio.http.post(f"/api/job/{job_id}/approve")).status_code == 200
+    await expect(page.locator("#part-stage .badge")).to_have_text("Completed", timeout=LONG_MS)
+    await page.clock.fast_forward(13_000)
+    await page.wait_for_function("heard.includes('The film: Completed.')")
+    heard: list[str] = await page.evaluate("heard")
+    assert heard[heard.index(problem) + 1] == ""
+
+
 async def test_a_failed_film_says_why_and_is_retried(studio: World, page: Page) -> None:
     job_id = await studio.submit("a boat that meets a problem [twin:create=402*1]", "a calm sea")
     await studio.until_finished(job_id)

@@ -20,12 +20,18 @@ function localTimes(root) {
     if (time.textContent !== text) time.textContent = text;
   }
 }
-let hush;
+let hush, unsaid = "";
 export function say(text, isBad = false) {
   said.textContent = text;
   said.classList.toggle("bad", isBad);
   clearTimeout(hush);
-  hush = setTimeout(() => { said.textContent = ""; }, isBad ? 12 * SECOND : 5 * SECOND);
+  hush = setTimeout(() => { said.textContent = ""; if (unsaid) tell(unsaid); }, isBad ? 12 * SECOND : 5 * SECOND);
+}
+// What happens by itself waits while somebody reads why something they asked for did not work.
+function tell(news) {
+  const isWaiting = said.textContent && said.classList.contains("bad");
+  unsaid = isWaiting ? news : "";
+  if (!isWaiting) say(news);
 }
 function put(element, text) {
   if (element && element.textContent !== text) element.textContent = text;
@@ -225,7 +231,7 @@ function filmList(list) {
     row.dataset.ended = state.final ? row.dataset.ended || job.updatedAt : "";
     put(part(row, "elapsed"), duration((Number(row.dataset.ended) || Date.now()) - job.createdAt));
     if (["completed", "uploading"].includes(job.status) && !row.querySelector(".thumb img")) picture(row, job.jobId);
-    if (news) soon("news", () => { say(`${news} film${news === 1 ? "" : "s"} ended.`); news = 0; });
+    if (news) soon("news", () => { tell(`${news} film${news === 1 ? "" : "s"} ended.`); news = 0; });
   }
   function picture(row, id) {
     const image = new Image(160, 90);
@@ -260,7 +266,7 @@ function film(article) {
     if (isCurrent && (!stop || !wasCurrent)) showState(true, "Live");
     running = false;
     const after = article.querySelector("#part-stage .badge").textContent;
-    if (before !== after) say(`The film: ${after}.`);
+    if (before !== after) tell(`The film: ${after}.`);
     if (article.dataset.final === "no" && !stop) watch();
     if (again) { again = false; later(); } else { clearTimeout(timer); lookAgain(); }
   }
