@@ -1,8 +1,11 @@
-"""Whether the running task was cancelled: libraries lose that, and make it up."""
+"""Being cancelled: whether the running task was, which libraries lose and make up, and what outlasts it."""
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import anyio
 
 
 def cancellations() -> int:
@@ -30,3 +33,17 @@ def heeding_cancellation() -> Iterator[None]:
     yield
     if cancellations() > before:
         raise asyncio.CancelledError
+
+
+async def outlast(work: asyncio.Future[Any]) -> None:
+    """Return once `work` has ended, such as a call in a thread, however often the caller is cancelled meanwhile.
+
+    For use after a cancellation was caught, before it is raised again: further ones are dropped. How `work`
+    ended counts as seen.
+    """
+    while not work.done():
+        # Shielded as well: AnyIO, and so Starlette when a reader leaves, cancels again with every turn of the loop.
+        with suppress(asyncio.CancelledError), anyio.CancelScope(shield=True):
+            await asyncio.wait([work])
+    if not work.cancelled():
+        work.exception()

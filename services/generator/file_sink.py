@@ -5,6 +5,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from shared.cancellation import outlast
+
 
 class FileSink:
     """Sink of `shared.fetch` on a file; use as an async context manager. Disk access runs in threads."""
@@ -19,7 +21,9 @@ class FileSink:
         try:
             self._file = await asyncio.shield(opening)
         except asyncio.CancelledError:
-            (await opening).close()  # the thread cannot be called back, and nobody else would close it
+            await outlast(opening)
+            if opening.exception() is None:
+                opening.result().close()  # nobody else would
             raise
         return self
 

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar, TypeVarTuple
 
+from shared.cancellation import outlast
 from shared.errors import ArtifactsUnavailable
 
 Args = TypeVarTuple("Args")
@@ -44,8 +45,8 @@ class Threads:
     async def run(self, call: Callable[[*Args], R], *args: *Args) -> R:
         """Return `call(*args)`, run in a thread.
 
-        When cancelled, waits until the call has ended before the cancellation goes on: what follows may close
-        or remove the file it works on.
+        When cancelled, even again and again, waits until the call has ended before the cancellation goes on:
+        what follows may close or remove the file it works on.
 
         Raises:
             ArtifactsUnavailable: the call raised an `OSError`.
@@ -55,10 +56,7 @@ class Threads:
             with errors_named(self._place):
                 return await asyncio.shield(running)
         except asyncio.CancelledError:
-            # wait() only waits: the call's own outcome no longer matters to anybody.
-            await asyncio.wait([running])
-            if not running.cancelled():
-                running.exception()
+            await outlast(running)
             raise
 
     async def run_within(self, seconds: float, call: Callable[[*Args], R], *args: *Args) -> R:

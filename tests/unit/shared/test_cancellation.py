@@ -1,8 +1,9 @@
 import asyncio
 
+import anyio
 import pytest
 
-from shared.cancellation import cancellations, heeding_cancellation
+from shared.cancellation import cancellations, heeding_cancellation, outlast
 
 
 async def deaf(answered: asyncio.Event) -> str:
@@ -60,3 +61,33 @@ async def test_who_is_being_cancelled_may_call_for_cleaning_up() -> None:
     with pytest.raises(asyncio.CancelledError):
         await cancelled_while(asyncio.create_task(call()))
     assert cleaned == [1]
+
+
+async def test_work_that_cannot_be_called_back_is_outlasted_however_often_its_caller_is_cancelled() -> None:
+    work = asyncio.get_running_loop().create_future()
+    turns = 0
+
+    async def give_up_later() -> None:
+        nonlocal turns
+        while turns < 10:  # with each turn of the loop AnyIO cancels again
+            turns += 1
+            await asyncio.sleep(0)
+        work.set_result(None)
+
+    ending = asyncio.create_task(give_up_later())
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        try:
+            await asyncio.shield(work)
+        except asyncio.CancelledError:
+            await outlast(work)
+            raise
+    assert work.done()
+    assert turns == 10
+    await ending
+
+
+async def test_how_outlasted_work_failed_is_nobodys_concern() -> None:
+    work: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    work.set_exception(OSError("disk full"))
+    await outlast(work)
