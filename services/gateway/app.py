@@ -12,6 +12,7 @@ from services.gateway import (
     routes_events,
     routes_health,
     routes_jobs,
+    routes_making,
     routes_media,
     routes_usage,
     routes_webhooks,
@@ -31,6 +32,7 @@ Errors are `{"success": false, "error": "…", "code": "…"}`, for bad input wi
 """
 
 ROUTES = (
+    routes_making,
     routes_jobs,
     routes_batch,
     routes_control,

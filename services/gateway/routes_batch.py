@@ -15,7 +15,7 @@ from services.gateway.bodies import CreateJob
 from services.gateway.caller import Caller
 from services.gateway.errors import RETRY_AFTER_S, ApiError, invalid_request
 from services.gateway.making import dry_run
-from services.gateway.routes_jobs import IdempotencyKey, idempotency
+from services.gateway.routes_making import IdempotencyKey, idempotency
 from services.gateway.state import GatewayState, State
 from services.gateway.views import accepted_view
 from shared.errors import DependencyDown

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Path
 from services.gateway import answers
 from services.gateway.auth import Asking, require_key
 from services.gateway.bodies import Regenerate
-from services.gateway.routes_jobs import IdempotencyKey
+from services.gateway.routes_making import IdempotencyKey
 from services.gateway.state import GatewayState, State
 from services.gateway.views import job_view
 from shared.job.model import Job
