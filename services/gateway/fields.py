@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.alias_generators import to_camel
 
 from shared.artifacts.protocol import MAX_KEY_LENGTH
-from shared.film.model import TRANSITIONS
+from shared.film.wishes import TRANSITIONS
 from shared.job.model import AspectRatio
 from shared.models.catalogue import MODELS
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from shared.film import InvalidWishes, Logo, Probe, Soundtrack, Transition, Wishes
-from shared.film.model import MUSIC_GAINS_DB
+from shared.film.wishes import MUSIC_GAINS_DB
 from shared.job.model import Clip, ClipRole, ClipStatus, Job
 from shared.job.wishes import Joint
 

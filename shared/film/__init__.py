@@ -33,18 +33,10 @@ from .errors import (
 )
 from .ffmpeg_binary import ffmpeg_exe
 from .limits import Limits
-from .model import (
-    TRANSITIONS,
-    AudioInfo,
-    Logo,
-    Probe,
-    Soundtrack,
-    Transition,
-    VideoInfo,
-    Wishes,
-)
+from .model import AudioInfo, Probe, VideoInfo
 from .plan_model import Action, ClipPlan, Cost, Plan, Segment, SoundAction, SoundTarget, Target
 from .result import Fallback, Film, Progress
+from .wishes import TRANSITIONS, Logo, Soundtrack, Transition, Wishes
 
 if TYPE_CHECKING:
     from .ahead import Encode, Shelf, encode_ahead

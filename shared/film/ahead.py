@@ -14,11 +14,12 @@ from .foreseeing import Foresight, foresee
 from .grafts import GraftRefused, encode_graft
 from .heads import look_at_heads
 from .limits import Limits
-from .model import Probe, Wishes
+from .model import Probe
 from .piece_keys import clips_of
 from .prepared import name_of
 from .seals import seal
 from .threads import all_of, cores, in_thread
+from .wishes import Wishes
 from .work_folder import Folder, WorkFolder
 
 #: Encodes a piece and returns its file, which is gone when :func:`encode_ahead` returns.

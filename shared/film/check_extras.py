@@ -11,9 +11,9 @@ import ffmpeg
 from .errors import EncodeFailed, NotAVideo
 from .limits import Limits
 from .mix import _MUSIC_FORMATS
-from .model import Wishes
 from .pictures import _LOGO_FORMATS
 from .process import restricted_input, run_ffmpeg
+from .wishes import Wishes
 
 _BEGINNING_S = 5.0
 

@@ -10,11 +10,12 @@ from pathlib import Path
 from .entries import parse_visual_entry
 from .errors import ClipError, Damaged, DiskFull, EncodeFailed, EngineError, FfmpegMissing, Overgrown, Truncated
 from .limits import Limits
-from .model import Probe, Wishes
+from .model import Probe
 from .mp4 import Mp4Error, read_movie
 from .pictures import segment_command
 from .plan_model import Plan, Segment, Target
 from .process import run_ffmpeg
+from .wishes import Wishes
 
 #: Messages by which ffmpeg says that the input, not the encoder, is at fault.
 _INPUT_FAULTS = ("invalid data", "error while decoding", "corrupt", "truncat", "decode_slice", "no frame", "moov")

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from .errors import InvalidWishes, TooLong
-from .model import Probe, Wishes
+from .model import Probe
 from .piece_keys import clips_of, is_encoded
 from .plan_model import Plan
 from .planning import form_giver, is_unwrapped, plan
+from .wishes import Wishes
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,12 @@ from .entries import avc_config_of, parse_visual_entry
 from .errors import Damaged, VerifyFailed
 from .h264 import H264Error, build_avc_config, parse_sps
 from .limits import Limits
-from .model import Probe, Wishes
+from .model import Probe
 from .mp4 import Track, read_movie
 from .mp4.boxes import IntArray, iter_boxes, make_box
 from .mp4.copying import read_places
 from .plan_model import Plan, Segment
+from .wishes import Wishes
 
 #: Pictures of the clip that are decoded behind a new graft to see whether it took.
 _TRIED_FRAMES = 12

@@ -9,10 +9,11 @@ from dataclasses import replace
 
 from .entries import avc_config_of
 from .h264 import H264Error, Sps, parse_sps
-from .model import Probe, Wishes
+from .model import Probe
 from .mp4 import Mp4Error, Track, read_movie
 from .references import oldest_held
 from .slices import SLICE_NALS, Pps, SliceHeader, parse_pps, parse_slice
+from .wishes import Wishes
 
 #: Pictures looked at beyond a transition: enough for the reference pictures that must be imitated.
 _BEYOND_FRAMES = 48

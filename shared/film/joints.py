@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from types import MappingProxyType
 
-from .model import Probe, Transition
+from .model import Probe
 from .plan_model import Action, ClipPlan, Graft, Segment
+from .wishes import Transition
 
 #: With a key frame this close behind the transition, encoding up to it costs no more than a graft.
 _NEAR_KEY_FRAME = 12

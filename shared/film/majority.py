@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from .model import Colour, Probe, VideoInfo, Wishes, display_size
+from .model import Colour, Probe, VideoInfo, display_size
 from .plan_model import Target
 from .rates import STANDARD_RATES, film_clock
+from .wishes import Wishes
 
 #: The frame rates a film takes over from clips that all have to be encoded anyway.
 _HIGHEST_INHERITED_FPS = 60

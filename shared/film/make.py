@@ -16,7 +16,7 @@ from .grafts import EncodedGraft, encode_graft, lay_graft
 from .join import Draft, PictureSource, SoundSource, add_sound, draft_pictures, write
 from .limits import Limits
 from .mix import make_mix
-from .model import Probe, Wishes
+from .model import Probe
 from .mp4 import Track
 from .piece_keys import clips_of
 from .plan_model import Action, Plan, Segment, SoundAction
@@ -28,6 +28,7 @@ from .sounds import sound_command
 from .splice import begin_encoding, encode_around_joints
 from .threads import StopFlag, all_of, beside, cores, encoder_slots, in_thread
 from .verify import Checked, verify_film, verify_joints
+from .wishes import Wishes
 from .work_folder import Folder
 
 #: How often it is told how much of the film is written: every message wakes the event loop, which holds it up.

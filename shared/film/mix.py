@@ -15,13 +15,14 @@ import numpy as np
 from .errors import EncodeFailed, EngineError
 from .fades import Placement, envelope
 from .limits import Limits
-from .model import Probe, Soundtrack, Wishes
+from .model import Probe
 from .mp4.copying import write_all
 from .plan_model import Plan, SoundAction, SoundTarget
 from .process import file_output, restricted_input, run_ffmpeg
 from .rates import samples_at
 from .sounds import aac_options, clip_sound, layout_name
 from .threads import StopFlag, in_thread
+from .wishes import Soundtrack, Wishes
 from .work_folder import Folder
 
 _MUSIC_FORMATS = "mp3,wav,mov,flac,ogg,aac,matroska"

@@ -11,10 +11,11 @@ from typing import Any
 import ffmpeg
 
 from .ffmpeg_binary import sets_chroma_location
-from .model import SVT_PRESETS, Fit, Logo, Probe, VideoInfo, Wishes
+from .model import Probe, VideoInfo
 from .plan_model import Action, Plan, Segment, Target
 from .process import file_output, picture_input, restricted_input
 from .rates import LAST_FRAME_STEPS
+from .wishes import SVT_PRESETS, Fit, Logo, Wishes
 
 _MATRIX_NAMES = {1: "bt709", 5: "bt470bg", 6: "smpte170m", 9: "bt2020nc"}
 _PRIMARIES_NAMES = {1: "bt709", 5: "bt470bg", 6: "smpte170m", 9: "bt2020"}

@@ -8,8 +8,9 @@ from dataclasses import asdict
 from hashlib import blake2b
 from typing import Any
 
-from .model import Probe, Wishes
+from .model import Probe
 from .plan_model import Action, Plan, Segment
+from .wishes import Wishes
 
 #: To be raised whenever the same clips and wishes are made into another piece.
 _VERSION = "3"

@@ -7,8 +7,9 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import Any
 
-from .model import Codec, Colour, Transition
+from .model import Colour
 from .rates import in_words
+from .wishes import Codec, Transition
 
 #: Warnings in a plan's summary.
 _WARNINGS_KEPT = 50

@@ -8,9 +8,10 @@ from fractions import Fraction
 from .errors import InvalidWishes, TooLong
 from .joints import lay_out
 from .majority import Form, find_majority, form_of, weigh
-from .model import AudioInfo, Fit, Probe, VideoInfo, Wishes
+from .model import AudioInfo, Probe, VideoInfo
 from .plan_model import Action, ClipPlan, Cost, Plan, Segment, SoundAction, SoundTarget, Target
 from .rates import frames_in, two_in_words
+from .wishes import Fit, Wishes
 
 #: CPU seconds to encode one 1280x720 frame at preset ``medium`` (measured with x264: 133 s for 1440 frames).
 _FRAME_CPU_S = 0.092

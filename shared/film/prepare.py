@@ -12,11 +12,12 @@ import ffmpeg
 from .errors import EncodeFailed, EngineError, TooLarge
 from .heads import look_at_heads
 from .limits import Limits
-from .model import Probe, Wishes
+from .model import Probe
 from .planning import is_unwrapped
 from .probing import check_limits, probe
 from .process import clip_input, file_output, run_ffmpeg
 from .threads import StopFlag, in_thread
+from .wishes import Wishes
 from .work_folder import Folder
 
 _PROBES_AT_A_TIME = 4

@@ -13,10 +13,11 @@ from typing import Protocol
 
 from .errors import FfmpegMissing
 from .ffmpeg_binary import ffmpeg_exe
-from .model import Probe, Wishes
+from .model import Probe
 from .piece_keys import piece_key
 from .plan_model import Plan
 from .seals import is_sealed
+from .wishes import Wishes
 
 
 class Prepared(Protocol):

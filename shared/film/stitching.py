@@ -14,7 +14,7 @@ from .errors import ClipError, EncodeFailed, EngineError, InvalidWishes, TimedOu
 from .grafts import GraftRefused
 from .limits import Limits
 from .make import Maker
-from .model import Probe, Wishes
+from .model import Probe
 from .plan_model import Plan
 from .planning import plan
 from .poster import make_poster
@@ -23,6 +23,7 @@ from .prepared import Prepared
 from .progress import Reporter
 from .result import Fallback, Film, Progress
 from .verify import Checked, verify_joined
+from .wishes import Wishes
 from .work_folder import Folder, WorkFolder, partial_beside
 
 

@@ -29,9 +29,9 @@ from shared.film import (
     plan,
     stitch,
 )
-from shared.film.model import MUSIC_DUCKS_DB, MUSIC_FADES_S, MUSIC_GAINS_DB
 from shared.film.prepare import probe_all, unwrap_all
 from shared.film.rates import STANDARD_RATES
+from shared.film.wishes import MUSIC_DUCKS_DB, MUSIC_FADES_S, MUSIC_GAINS_DB
 from shared.film.work_folder import WorkFolder
 from sora_stitcher.cli import interrupts
 from sora_stitcher.cli.errors import CommandError, ExitCode, usage

@@ -9,7 +9,8 @@ from pathlib import Path
 from hypothesis import strategies as st
 
 from shared.film import Probe, Transition
-from shared.film.model import AudioInfo, Codec, Colour, VideoInfo
+from shared.film.model import AudioInfo, Colour, VideoInfo
+from shared.film.wishes import Codec
 
 SETS = (("sps", 0, b"sps"), ("pps", 0, b"pps"))
 

@@ -31,7 +31,7 @@ from services.gateway.pages.sessions import Session
 from services.gateway.pages.words import duration
 from services.gateway.state import GatewayState, State
 from shared.errors import DependencyDown
-from shared.film.model import TRANSITIONS
+from shared.film.wishes import TRANSITIONS
 from shared.models.catalogue import MODELS
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)

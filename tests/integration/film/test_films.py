@@ -32,9 +32,9 @@ from shared.film import (
 )
 from shared.film.limits import Limits
 from shared.film.mix import measure_loudness
-from shared.film.model import Codec, Fit
 from shared.film.mp4 import read_movie
 from shared.film.process import clip_input
+from shared.film.wishes import Codec, Fit
 from tests.support.media import Clip, Watched, click_times_s, dominant_hz, make_clip, read_mark, watch
 
 ClipMaker = Callable[[Clip], Path]

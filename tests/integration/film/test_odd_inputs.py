@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from shared.film import Action, SoundAction, Wishes, ffmpeg_exe, probe, stitch
-from shared.film.model import Fit
 from shared.film.mp4 import read_movie
+from shared.film.wishes import Fit
 from tests.support.media import Clip, dominant_hz, make_clip, remux, run, watch
 
 ORDINARY = Clip(number=1, frames=36)

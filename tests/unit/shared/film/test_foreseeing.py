@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.film import Action, Logo, Plan, Probe, Transition, Wishes, foresee, plan
-from shared.film.model import Fit
 from shared.film.piece_keys import clips_of, is_encoded, piece_key
+from shared.film.wishes import Fit
 from tests.support.probes import a_probe, probes, transitions
 
 TOOLS = "an encoder"

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.film import Action, InvalidWishes, Probe, SoundAction, Soundtrack, TooLong, Transition, Wishes, plan
-from shared.film.model import Codec, Colour, Fit
+from shared.film.model import Colour
+from shared.film.wishes import Codec, Fit
 from tests.support.probes import AAC, CODECS, a_probe, probes, transitions
 
 
